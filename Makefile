@@ -1,0 +1,58 @@
+# Two commands matter: `make demo` and `make test`. Each does all its own set-up.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export PYTHON
+BIN := .venv/bin
+# Tests and lint never write bytecode warnings or pick up the user's own site packages.
+export PYTHONNOUSERSITE := 1
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: ## the whole product on this machine, on real input; Ctrl-C stops it
+	@scripts/setup.sh demo
+	@exec $(BIN)/python -m demo $(DEMO_ARGS)
+
+test: ## lint, types and every test
+	@scripts/setup.sh test
+	@$(MAKE) --no-print-directory lint check-lab check-python
+
+lint: ## format, lint, types, import rules, shell scripts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/shellcheck scripts/*.sh .ci/run
+
+check-lab: ## lint and unit tests of the JupyterLab extension
+	cd labext/lab && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent lint && PATH="$(CURDIR)/$(BIN):$$PATH" npm test --silent
+
+check-python: ## unit, integration and browser tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+format: ## rewrite the sources in the house's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	cd labext/lab && npm run --silent lint:fix
+
+bench: ## every benchmark; rewrites docs/benchmarks/
+	@scripts/setup.sh bench
+	$(BIN)/python -m benchmarks.server_start
+	$(BIN)/python -m benchmarks.agent_cost
+
+screenshots: ## rewrite the pictures in docs/
+	@scripts/setup.sh test
+	$(BIN)/python -m tests.browser.screenshots
+
+wheel: ## dist/*.whl and *.tar.gz
+	@scripts/setup.sh test
+	$(BIN)/python -m build
+
+constraints: ## rewrite constraints.txt from what is installed in .venv
+	@{ echo "# Versions that the tests passed with; rewritten by \`make constraints\`."; \
+	  $(BIN)/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools; } > constraints.txt
+
+clean: ## everything that was built or installed here
+	rm -rf .venv .demo .cache dist build labext/labextension labext/lab/lib labext/lab/node_modules *.egg-info
+
+.PHONY: help demo test lint check-lab check-python format bench screenshots wheel constraints clean

@@ -1,0 +1,110 @@
+"""Every setting of the server extension, in one place."""
+
+from __future__ import annotations
+
+import os
+
+from traitlets import Bool, Float, Unicode, default
+from traitlets.config import LoggingConfigurable
+
+
+class Samepage(LoggingConfigurable):
+    """Settings of Samepage in the Jupyter server (`c.Samepage.*` in `jupyter_server_config.py`)."""
+
+    agent_url = Unicode(
+        help="""Address of the node agent, such as http://127.0.0.1:9747. An empty text turns the
+        node panel off. Default: $SAMEPAGE_AGENT_URL, else http://127.0.0.1:9747."""
+    ).tag(config=True)
+
+    @default("agent_url")
+    def _default_agent_url(self) -> str:
+        return os.environ.get("SAMEPAGE_AGENT_URL", "http://127.0.0.1:9747")
+
+    agent_timeout_seconds = Float(
+        1.5,
+        min=0.1,
+        help="How long to wait for an answer of the node agent, in seconds. Default: 1.5.",
+    ).tag(config=True)
+
+    agent_cache_seconds = Float(
+        3.0,
+        min=0.0,
+        help="""How long an answer of the node agent is given to every browser tab before it is
+        asked again, in seconds. Default: 3.""",
+    ).tag(config=True)
+
+    memory_cache_seconds = Float(
+        2.0,
+        min=0.0,
+        help="How long a reading of this server's memory is kept, in seconds. Default: 2.",
+    ).tag(config=True)
+
+    courses = Unicode(
+        help="""Path of the course manifest (samepage-course.yml). Empty: see `course_url`.
+        Default: $SAMEPAGE_COURSES, else empty."""
+    ).tag(config=True)
+
+    @default("courses")
+    def _default_courses(self) -> str:
+        return os.environ.get("SAMEPAGE_COURSES", "")
+
+    course_url = Unicode(
+        help="""Git address of a single course, for servers without a manifest. Only read when
+        `courses` is empty. Default: $SAMEPAGE_COURSE_URL, else empty: no course."""
+    ).tag(config=True)
+
+    @default("course_url")
+    def _default_course_url(self) -> str:
+        return os.environ.get("SAMEPAGE_COURSE_URL", "")
+
+    course_branch = Unicode(
+        help="""Branch of the course of `course_url`. Default: $SAMEPAGE_COURSE_BRANCH, else empty:
+        the repository's own default branch."""
+    ).tag(config=True)
+
+    @default("course_branch")
+    def _default_course_branch(self) -> str:
+        return os.environ.get("SAMEPAGE_COURSE_BRANCH", "")
+
+    course_target = Unicode(
+        help="""Folder of the course of `course_url`, relative to the server's root folder.
+        Default: $SAMEPAGE_COURSE_TARGET, else empty: the repository's name."""
+    ).tag(config=True)
+
+    @default("course_target")
+    def _default_course_target(self) -> str:
+        return os.environ.get("SAMEPAGE_COURSE_TARGET", "")
+
+    pull_on_start = Bool(
+        True,
+        help="Whether every course is pulled when the server has started. Default: True.",
+    ).tag(config=True)
+
+    pull_interval_seconds = Float(
+        0.0,
+        min=0.0,
+        help="""Time between two pulls of a course while the server runs, in seconds. 0: only at
+        start and on demand. Default: 0.""",
+    ).tag(config=True)
+
+    pull_jitter_seconds = Float(
+        10.0,
+        min=0.0,
+        help="""Up to this many seconds are added, at random, to each `pull_interval_seconds`, so
+        that a class does not reach the git server in one instant. The pull at start is not
+        delayed: somebody waits for it. Default: 10.""",
+    ).tag(config=True)
+
+    pull_timeout_seconds = Float(
+        600.0,
+        min=1.0,
+        help="""Longest time of one pull, in seconds; then it is ended and tried again at the next
+        occasion. Default: 600.""",
+    ).tag(config=True)
+
+    connect_timeout_seconds = Float(
+        15.0,
+        min=0.5,
+        help="""How long a git server may take to tell its branches, in seconds, before the course
+        counts as offline. Default: 15.""",
+    ).tag(config=True)

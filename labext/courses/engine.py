@@ -1,0 +1,46 @@
+"""The seam between a pull's frame (lock, address, messages) and how files are brought together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from labext.courses.address import Address
+from labext.courses.model import Change, Progress
+from labext.courses.preflight import Upstream
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pull:
+    """One pull: `upstream` of `address` into `target` (absolute, links followed).
+
+    env: what git runs with. depth: commits of history to get at first; 0: all.
+    """
+
+    address: Address
+    upstream: Upstream
+    target: Path
+    depth: int
+    env: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What a pull did; `first` when the folder was not there before."""
+
+    first: bool
+    changes: tuple[Change, ...]
+
+
+class Engine(Protocol):
+    """Brings a folder to the state of a course and keeps what the student wrote."""
+
+    def pull(self, pull: Pull, report: Report) -> Delivery:
+        """Blocks. Nobody else pulls into the same folder meanwhile. Errors: CourseError, GitError.
+
+        A crash at any moment leaves a folder that the next pull brings to the end.
+        """

@@ -1,0 +1,250 @@
+"""The server half of Samepage as an extension of the Jupyter server: puts the parts together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jupyter_core.paths import jupyter_data_dir
+from jupyter_server.extension.application import ExtensionApp
+
+from labext.config import Samepage
+from labext.errors import ApiError
+from labext.features import Features, Name, State
+from labext.recent import Recent
+
+if TYPE_CHECKING:
+    from labext.courses.service import CourseService
+    from labext.memory import ServerMemory
+    from labext.node import NodeAnswer
+
+T = TypeVar("T")
+
+
+class SamepageExtension(ExtensionApp):
+    """Sets up each feature by itself: one that fails is logged, told by `status`, and left out."""
+
+    name = "samepage"
+    description = "Courses, applications and node status of Samepage."
+    classes = [Samepage]  # noqa: RUF012 - as traitlets declares it
+
+    def initialize_handlers(self) -> None:
+        """Called once, when the server loads its extensions; its loop does not run yet."""
+        assert self.serverapp is not None
+        self._options = Samepage(config=self.config, log=self.log)
+        self._features = Features()
+        self._left_out: set[Name] = set()
+        # Not the loop's own pool: a hanging disk or program must not use up the server's threads.
+        self._threads = ThreadPoolExecutor(max_workers=3, thread_name_prefix="samepage")
+        self._service: CourseService | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._memory: Recent[ServerMemory] | None = None
+        self._node: Recent[NodeAnswer] | None = None
+        self._listed_apps = Recent(self._read_apps, keep_seconds=5.0)
+        self._set_up("courses", self._set_up_courses)
+        self._set_up("applications", self._set_up_applications)
+        self._set_up("kernels", self._set_up_kernels)
+        self._set_up("node", self._set_up_node)
+        from labext.handlers.routes import routes
+
+        self.handlers.extend(
+            routes(
+                status=self.status,
+                apps=self.apps,
+                courses=self.courses,
+            )
+        )
+        self.serverapp.io_loop.add_callback(self._begin)
+
+    async def stop_extension(self) -> None:
+        """End pulls with their processes."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        if self._service is not None:
+            await self._service.stop()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def status(self) -> dict[str, Any]:
+        """The answer of GET status."""
+        memory, answer = await asyncio.gather(self._read_memory(), self._ask_node())
+        self._look_at_courses()
+        self._look_at_kernels()
+        return {
+            "memory": memory,
+            "agent": {"state": answer.state, "message": answer.message, "fix": answer.fix}
+            if answer is not None
+            else {
+                "state": "error",
+                "message": "The node panel could not be set up; the server's log says why.",
+                "fix": "Show your operator the server's log.",
+            },
+            "node": answer.node if answer is not None else None,
+            "history": answer.history if answer is not None else None,
+            "features": [asdict(feature) for feature in self._features.listed()],
+        }
+
+    async def apps(self) -> list[dict[str, Any]]:
+        """The answer of GET apps. Errors: ApiError."""
+        try:
+            apps = await self._listed_apps.get()
+        except Exception as err:
+            sentence = f"The applications could not be listed ({type(err).__name__}: {err})."
+            self._fail("applications", sentence)
+            raise ApiError(
+                500, "apps_failed", sentence, "Show your operator the server's log."
+            ) from err
+        usable = sum(1 for app in apps if app.get("available"))
+        self._features.report(
+            "applications", "ok", f"{usable} of {len(apps)} applications can be used here."
+        )
+        return apps
+
+    def courses(self) -> CourseService:
+        """The courses. Errors: ApiError when they could not be set up."""
+        if self._service is None:
+            raise ApiError(
+                503,
+                "courses_failed",
+                "Courses could not be set up on this server.",
+                "Show your operator the server's log.",
+            )
+        return self._service
+
+    def _set_up(self, name: Name, set_up: Callable[[], None]) -> None:
+        try:
+            set_up()
+        except Exception as err:  # noqa: BLE001 - a feature that fails must leave Lab as it was
+            self._left_out.add(name)
+            self._fail(name, f"It could not be set up ({type(err).__name__}: {err}).")
+
+    def _fail(self, name: Name, sentence: str) -> None:
+        self._features.report(name, "failed", sentence)
+        self.log.error("Samepage %s: %s", name, sentence)
+
+    def _set_up_courses(self) -> None:
+        from labext.courses.manifest import Source
+        from labext.courses.service import CourseService, Timing
+
+        assert self.serverapp is not None
+        options = self._options
+        self._service = CourseService(
+            source=Source(
+                manifest=options.courses,
+                url=options.course_url,
+                branch=options.course_branch,
+                target=options.course_target,
+            ),
+            root=Path(self.serverapp.root_dir),
+            state_dir=Path(jupyter_data_dir()) / "samepage" / "courses",
+            timing=Timing(
+                on_start=options.pull_on_start,
+                interval=options.pull_interval_seconds,
+                jitter=options.pull_jitter_seconds,
+                timeout=options.pull_timeout_seconds,
+                connect_timeout=options.connect_timeout_seconds,
+            ),
+            log=self.log,
+        )
+
+    def _set_up_applications(self) -> None:
+        from importlib.util import find_spec
+
+        if find_spec("serverproxy.catalog") is None:
+            raise ModuleNotFoundError("serverproxy.catalog")
+        self._features.report("applications", "ok", "Applications are listed in the launcher.")
+
+    def _set_up_kernels(self) -> None:
+        from labext.kernels.default import make_default
+
+        assert self.serverapp is not None
+        make_default(self.serverapp)
+        self._features.report("kernels", "ok", "Kernels that you start opt in to page merging.")
+
+    def _set_up_node(self) -> None:
+        from labext.memory import read_server_memory
+        from labext.node import NodeClient
+
+        options = self._options
+        self._memory = Recent(
+            partial(self._in_thread, read_server_memory), options.memory_cache_seconds
+        )
+        client = NodeClient(options.agent_url, options.agent_timeout_seconds)
+        self._node = Recent(client.ask, options.agent_cache_seconds)
+
+    def _begin(self) -> None:
+        """The loop runs: the server answers before the first pull begins."""
+        if self._service is not None:
+            self._starting = asyncio.ensure_future(self._start_courses(self._service))
+
+    async def _start_courses(self, service: CourseService) -> None:
+        try:
+            await service.start()
+        except Exception as err:  # noqa: BLE001 - as in _set_up
+            self._service = None
+            self._fail("courses", f"They could not be started ({type(err).__name__}: {err}).")
+
+    async def _in_thread(self, read: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, read)
+
+    async def _read_apps(self) -> list[dict[str, Any]]:
+        from serverproxy.catalog import list_apps
+
+        return [dict(item) for item in await self._in_thread(list_apps)]
+
+    async def _read_memory(self) -> dict[str, Any]:
+        try:
+            if self._memory is not None:
+                return asdict(await self._memory.get())
+        except Exception as err:  # noqa: BLE001 - as in _set_up
+            self.log.error("Samepage memory: %s: %s", type(err).__name__, err)
+        return {
+            "used_bytes": None,
+            "limit_bytes": None,
+            "source": "unavailable",
+            "host_total_bytes": None,
+            "message": "The memory of this server cannot be read; the server's log says why.",
+        }
+
+    async def _ask_node(self) -> NodeAnswer | None:
+        if self._node is None:
+            return None
+        try:
+            answer = await self._node.get()
+        except Exception as err:  # noqa: BLE001 - as in _set_up
+            self._fail("node", f"The node agent could not be asked ({type(err).__name__}: {err}).")
+            return None
+        # A machine without an agent is an ordinary one; nothing is broken.
+        states: dict[str, State] = {"ok": "ok", "error": "failed"}
+        self._features.report("node", states.get(answer.state, "off"), answer.message)
+        return answer
+
+    def _look_at_courses(self) -> None:
+        if self._service is None:
+            return
+        listing = self._service.listing()
+        if listing.state == "failed":
+            self._features.report("courses", "failed", listing.message or "")
+        elif listing.state == "unconfigured":
+            self._features.report("courses", "off", listing.message or "")
+        else:
+            count = len(listing.courses)
+            noun = "course keeps" if count == 1 else "courses keep"
+            self._features.report("courses", "ok", f"{count} {noun} up to date by itself.")
+
+    def _look_at_kernels(self) -> None:
+        if "kernels" in self._left_out:
+            return
+        try:
+            from labext.kernels.status import kernels_status
+
+            seen = kernels_status()
+        except Exception as err:  # noqa: BLE001 - as in _set_up
+            self._fail("kernels", f"Their state cannot be read ({type(err).__name__}: {err}).")
+            return
+        self._features.report("kernels", seen.state, seen.message)

@@ -1,0 +1,1 @@
+"""REST interface of the server extension: thin handlers, one file per topic."""

@@ -1,0 +1,29 @@
+"""Every address of the REST interface."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from labext.courses.service import CourseService
+from labext.handlers.apps import AppsHandler
+from labext.handlers.base import SamepageHandler
+from labext.handlers.courses import CoursesHandler, PullHandler
+from labext.handlers.status import StatusHandler
+
+Route = tuple[str, type[SamepageHandler], dict[str, Any]]
+
+
+def routes(
+    *,
+    status: Callable[[], Awaitable[dict[str, Any]]],
+    apps: Callable[[], Awaitable[list[dict[str, Any]]]],
+    courses: Callable[[], CourseService],
+) -> list[Route]:
+    """The routes, below the server's base URL (ExtensionApp puts it in front)."""
+    return [
+        ("/samepage/api/status", StatusHandler, {"status": status}),
+        ("/samepage/api/apps", AppsHandler, {"apps": apps}),
+        ("/samepage/api/courses", CoursesHandler, {"service": courses}),
+        (r"/samepage/api/courses/([^/]+)/pull", PullHandler, {"service": courses}),
+    ]

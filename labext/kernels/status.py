@@ -1,0 +1,85 @@
+"""One sentence on the kernels of this server, for the status page."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from .ledger import KernelLedger, KernelRecord
+from .ledger import ledger as this_servers
+from .merged import KsmStat, read_ksm_stat
+from .support import Support, probe
+from .switch import SWITCH_VARIABLE, is_off
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelsStatus:
+    """`state`: "ok" kernels opt in; "off" somebody's setting; "failed" something refuses."""
+
+    state: Literal["ok", "off", "failed"]
+    message: str
+
+
+def kernels_status(
+    *,
+    ledger: KernelLedger = this_servers,
+    environment: Mapping[str, str] = os.environ,
+    ask: Callable[[], Support] = probe,
+    read: Callable[[int], KsmStat | None] = read_ksm_stat,
+) -> KernelsStatus:
+    """Whether this server's kernels opt in to page merging. Reads one small file per kernel."""
+    records = [_checked(record, read) for record in ledger.records.values()]
+    support = ask()
+    if is_off(environment.get(SWITCH_VARIABLE)):
+        value = environment[SWITCH_VARIABLE]
+        return _off(f"Kernels start without page merging: {SWITCH_VARIABLE}={value}.")
+    if not support.available:
+        return KernelsStatus(
+            state="failed",
+            message=f"{support.message}. Kernels start as usual. {support.fix}.",
+        )
+    if ledger.is_default is False and not records:
+        return _off(f"Kernels start without page merging: {ledger.not_default_because}.")
+    return summarize(records)
+
+
+def summarize(records: Iterable[KernelRecord]) -> KernelsStatus:
+    """Sum up running kernels on a machine that can merge. Pure."""
+    kernels = list(records)
+    if not kernels:
+        return KernelsStatus(state="ok", message="Kernels that you start opt in to page merging.")
+    merged = sum(kernel.outcome == "on" for kernel in kernels)
+    switched_off = [kernel for kernel in kernels if kernel.outcome == "off"]
+    troubled = [kernel for kernel in kernels if kernel.outcome in {"refused", "uncertain"}]
+    count = f"{merged} of {len(kernels)} kernels opted in to page merging"
+    if troubled:
+        others = f" (and {len(troubled) - 1} more)" if len(troubled) > 1 else ""
+        return KernelsStatus(
+            state="failed", message=f"{count}; one started as usual{others}: {troubled[0].reason}."
+        )
+    if switched_off and not merged:
+        return _off(f"{count}: {switched_off[0].reason}.")
+    rest = f"; {len(switched_off)} switched off" if switched_off else ""
+    return KernelsStatus(state="ok", message=f"{count}{rest}.")
+
+
+def _off(message: str) -> KernelsStatus:
+    return KernelsStatus(state="off", message=message)
+
+
+def _checked(record: KernelRecord, read: Callable[[int], KsmStat | None]) -> KernelRecord:
+    """Trust the process over our notes: Linux before 6.19 can lose an opt-in to a fast scan."""
+    if record.pid is None or record.outcome not in {"on", "uncertain"}:
+        return record
+    stat = read(record.pid)
+    if stat is None or stat.merge_any is None:
+        return record
+    if stat.merge_any:
+        # The mark is there; whether the memory is scanned is what "uncertain" is about.
+        return record
+    return KernelRecord(
+        kernel_id=record.kernel_id,
+        pid=record.pid,
+        outcome="refused",
+        reason="Linux dropped the opt-in after the start; restart the kernel to try again",
+    )

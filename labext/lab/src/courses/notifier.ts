@@ -1,0 +1,138 @@
+import { Notification } from '@jupyterlab/apputils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { ICourse } from '../rest/types';
+import type { CourseEvent } from './events';
+
+/** A pull shorter than this needs no word while it runs. */
+const LONG_MS = 3_000;
+
+/**
+ * Tells in notifications what happens to courses: a long pull with its progress, what it brought,
+ * and a failure with the way to the panel. Short pulls that bring nothing stay silent.
+ */
+export class CourseNotifier {
+  constructor(options: { trans: TranslationBundle; show: () => void; now?: () => number }) {
+    this._trans = options.trans;
+    this._show = options.show;
+    this._now = options.now ?? Date.now;
+  }
+
+  /** Tell what an event needs telling. */
+  handle(event: CourseEvent): void {
+    const { course } = event;
+    const trans = this._trans;
+    switch (event.kind) {
+      case 'pulling':
+        this._pulling(course);
+        break;
+      case 'delivered':
+        if (course.state === 'up_to_date') {
+          this._end(course, 'success', this._delivered(course), 8_000);
+        }
+        break;
+      case 'unchanged':
+        this._dismiss(course);
+        break;
+      case 'offline':
+        this._end(course, 'warning', trans.__('%1: %2', course.title, course.message), 8_000);
+        break;
+      case 'failed':
+        this._end(course, 'error', trans.__('%1: %2', course.title, course.message), false);
+        break;
+    }
+  }
+
+  /** Say that open files have unsaved edits the pull could not show. */
+  edited(paths: readonly string[]): void {
+    const trans = this._trans;
+    Notification.warning(
+      trans._n(
+        '%2 changed on disk while it has unsaved edits here. Save it under another name, then open the new version.',
+        '%1 files changed on disk while they have unsaved edits here, such as %2. Save them under another name, then open the new versions.',
+        paths.length,
+        paths[0] ?? ''
+      ),
+      { autoClose: false }
+    );
+  }
+
+  /** Say that edits could not be saved before a pull. */
+  unsaved(paths: readonly string[]): void {
+    Notification.warning(
+      this._trans.__('%1 could not be saved before the pull.', paths.join(', ')),
+      { autoClose: 8_000 }
+    );
+  }
+
+  /** Say that a request for a pull was refused. */
+  refused(title: string, message: string): void {
+    Notification.error(this._trans.__('%1: %2', title, message), {
+      autoClose: false,
+      actions: [this._showAction()]
+    });
+  }
+
+  private _pulling(course: ICourse): void {
+    const running = this._running.get(course.id) ?? { since: this._now(), note: null };
+    this._running.set(course.id, running);
+    if (running.note === null && this._now() - running.since < LONG_MS) {
+      return;
+    }
+    const percent = course.progress?.percent ?? null;
+    const message = this._progress(course, percent);
+    const progress = percent === null ? {} : { progress: percent / 100 };
+    if (running.note === null) {
+      running.note = Notification.emit(message, 'in-progress', { autoClose: false, ...progress });
+    } else {
+      Notification.update({ id: running.note, message, ...progress });
+    }
+  }
+
+  private _progress(course: ICourse, percent: number | null): string {
+    const trans = this._trans;
+    if (!course.progress) {
+      return trans.__('Pulling %1', course.title);
+    }
+    const { phase } = course.progress;
+    return percent === null
+      ? trans.__('Pulling %1: %2', course.title, phase)
+      : trans.__('Pulling %1: %2, %3 %', course.title, phase, percent);
+  }
+
+  private _delivered(course: ICourse): string {
+    const trans = this._trans;
+    const count = course.changes.length;
+    if (course.changes_truncated) {
+      return trans.__('%1: more than %2 files changed.', course.title, count);
+    }
+    return trans._n('%2: one file changed.', '%2: %1 files changed.', count, course.title);
+  }
+
+  private _end(
+    course: ICourse,
+    type: 'success' | 'warning' | 'error',
+    message: string,
+    autoClose: number | false
+  ): void {
+    this._dismiss(course);
+    Notification.emit(message, type, { autoClose, actions: [this._showAction()] });
+  }
+
+  private _dismiss(course: ICourse): void {
+    const note = this._running.get(course.id)?.note;
+    this._running.delete(course.id);
+    if (note) {
+      Notification.dismiss(note);
+    }
+  }
+
+  private _showAction(): Notification.IAction {
+    return { label: this._trans.__('Show'), callback: this._show };
+  }
+
+  private readonly _trans: TranslationBundle;
+  private readonly _show: () => void;
+  private readonly _now: () => number;
+  private readonly _running = new Map<string, { since: number; note: string | null }>();
+}

@@ -1,0 +1,153 @@
+/**
+ * The JSON of the server half, under `{base_url}samepage/api/`. Sizes are bytes, times are seconds
+ * since the epoch, and `null` means "not known" — never zero.
+ */
+
+export type MemorySource = 'cgroup-v2' | 'cgroup-v1' | 'processes' | 'unavailable';
+
+export interface IServerMemory {
+  readonly used_bytes: number | null;
+  readonly limit_bytes: number | null;
+  readonly source: MemorySource;
+  readonly host_total_bytes: number | null;
+  readonly message: string | null;
+}
+
+export interface IProblem {
+  readonly code: string;
+  readonly message: string;
+  readonly fix: string | null;
+}
+
+export interface IKsm {
+  readonly supported: boolean;
+  readonly mode: 'tune' | 'observe' | 'off';
+  readonly running: boolean | null;
+  readonly phase: string;
+  readonly why: string;
+  readonly saved_bytes: number | null;
+  readonly profit_bytes: number | null;
+  readonly ksmd_cpu_ratio: number | null;
+  readonly opted_in_processes: number | null;
+  readonly stale: boolean;
+  readonly problem: IProblem | null;
+}
+
+export interface IGpu {
+  readonly uuid: string;
+  readonly index: number;
+  readonly name: string;
+  readonly memory_used_bytes: number | null;
+  readonly memory_total_bytes: number | null;
+  readonly memory_free_bytes: number | null;
+  readonly busy_percent: number | null;
+  readonly processes: number | null;
+}
+
+export interface IGpus {
+  readonly state: 'ok' | 'no_driver' | 'error' | 'stale' | 'starting';
+  readonly message: string;
+  readonly age_seconds: number | null;
+  readonly devices: readonly IGpu[];
+}
+
+export interface INode {
+  readonly version: string;
+  readonly node: string;
+  readonly time: number;
+  readonly interval_seconds: number;
+  readonly ksm: IKsm;
+  readonly memory: {
+    readonly total_bytes: number;
+    readonly available_bytes: number;
+  };
+  readonly gpus: IGpus;
+}
+
+export interface IHistoryPoint {
+  readonly time: number;
+  readonly saved_bytes: number | null;
+  readonly available_bytes: number | null;
+  readonly ksmd_cpu_ratio: number | null;
+}
+
+export interface IHistory {
+  readonly interval_seconds: number;
+  readonly points: readonly IHistoryPoint[];
+}
+
+export interface IAgent {
+  readonly state: 'ok' | 'absent' | 'error' | 'off';
+  readonly message: string;
+  readonly fix: string | null;
+}
+
+export interface IFeature {
+  readonly name: 'courses' | 'applications' | 'kernels' | 'node';
+  readonly state: 'ok' | 'failed' | 'off';
+  readonly message: string;
+}
+
+export interface IServerStatus {
+  readonly memory: IServerMemory;
+  readonly agent: IAgent;
+  readonly node: INode | null;
+  readonly history: IHistory | null;
+  readonly features: readonly IFeature[];
+}
+
+export interface IApp {
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  readonly icon_svg: string | null;
+  /** Relative to the server's base URL, such as `openrefine/`. */
+  readonly path: string;
+  readonly new_browser_tab: boolean;
+  readonly available: boolean;
+  readonly reason: string | null;
+  readonly fix: string | null;
+  readonly rank: number;
+  readonly version: string | null;
+}
+
+export interface IApps {
+  readonly apps: readonly IApp[];
+}
+
+export type CourseState = 'waiting' | 'pulling' | 'up_to_date' | 'offline' | 'failed';
+
+export type ChangeKind = 'new' | 'updated' | 'deleted' | 'renamed' | 'kept_yours';
+
+export interface ICourseChange {
+  /** Relative to the course's folder. */
+  readonly path: string;
+  readonly kind: ChangeKind;
+}
+
+export interface ICourse {
+  readonly id: string;
+  readonly title: string;
+  readonly url: string;
+  readonly branch: string | null;
+  /** Relative to the server's root folder; null when it lies outside. */
+  readonly target: string | null;
+  readonly state: CourseState;
+  readonly message: string;
+  readonly fix: string | null;
+  readonly progress: {
+    readonly phase: string;
+    readonly percent: number | null;
+  } | null;
+  readonly last_pull: number | null;
+  readonly last_change: number | null;
+  readonly changes: readonly ICourseChange[];
+  readonly changes_truncated: boolean;
+}
+
+export interface ICourses {
+  readonly state: 'ok' | 'unconfigured' | 'failed';
+  readonly message: string | null;
+  readonly fix: string | null;
+  readonly courses: readonly ICourse[];
+}

@@ -1,0 +1,324 @@
+import { ReactWidget } from '@jupyterlab/apputils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { closeIcon, UseSignal } from '@jupyterlab/ui-components';
+import React from 'react';
+
+import { formatBytes, formatRatio } from '../format';
+import { warningIcon } from '../icons';
+import { Fix, Prose } from '../proseview';
+import type { IGpus, IHistory, IKsm, INode, IServerMemory, IServerStatus } from '../rest/types';
+import type { INodeStatus } from '../tokens';
+import { type Level, memoryLevel } from './level';
+import { type ISparkPoint, sparkline } from './sparkline';
+import {
+  featureWords,
+  ksmWhy,
+  levelWords,
+  memoryWords,
+  savedWords,
+  sourceWords,
+  spanWords
+} from './wording';
+
+/**
+ * The panel behind the status bar item.
+ */
+export class StatusPanel extends ReactWidget {
+  constructor(options: { status: INodeStatus; trans: TranslationBundle; close: () => void }) {
+    super();
+    this._options = options;
+    this.addClass('jp-Samepage-statusPanel');
+    this.node.tabIndex = -1;
+    this.node.setAttribute('role', 'dialog');
+    this.node.setAttribute('aria-label', options.trans.__('Memory and node'));
+  }
+
+  protected override render(): React.JSX.Element {
+    const { status, trans, close } = this._options;
+    return (
+      <div className="jp-Samepage-statusBody">
+        <button
+          type="button"
+          className="jp-Samepage-iconButton jp-Samepage-close"
+          title={trans.__('Close')}
+          aria-label={trans.__('Close')}
+          onClick={close}
+        >
+          <closeIcon.react tag="span" stylesheet="menuItem" />
+        </button>
+        <UseSignal signal={status.changed}>
+          {() =>
+            status.snapshot ? (
+              <Contents snapshot={status.snapshot} trans={trans} />
+            ) : (
+              <Trouble
+                message={status.error?.message ?? trans.__('Asking the server…')}
+                fix={status.error?.fix ?? null}
+                trans={trans}
+              />
+            )
+          }
+        </UseSignal>
+      </div>
+    );
+  }
+
+  private readonly _options: {
+    status: INodeStatus;
+    trans: TranslationBundle;
+    close: () => void;
+  };
+}
+
+interface ITranslated {
+  readonly trans: TranslationBundle;
+}
+
+function Contents(props: ITranslated & { snapshot: IServerStatus }): React.JSX.Element {
+  const { snapshot, trans } = props;
+  const { memory, agent, node, history, features } = snapshot;
+  const failed = features.filter(feature => feature.state === 'failed');
+  return (
+    <>
+      <ServerMemory memory={memory} trans={trans} />
+      {node ? (
+        <NodeMemory node={node} history={history} trans={trans} />
+      ) : (
+        <section>
+          <h3>{trans.__('This node')}</h3>
+          {agent.state === 'off' ? (
+            <p className="jp-Samepage-quiet">
+              <Prose text={agent.message} />
+            </p>
+          ) : (
+            <Trouble
+              message={agent.message || trans.__('No node agent answers.')}
+              fix={agent.fix}
+              trans={trans}
+            />
+          )}
+        </section>
+      )}
+      {node ? <Gpus gpus={node.gpus} trans={trans} /> : null}
+      {failed.length > 0 ? (
+        <section>
+          <h3>{trans.__('Not working')}</h3>
+          {failed.map(feature => (
+            <Trouble
+              key={feature.name}
+              message={`${featureWords(feature.name, trans)}: ${feature.message}`}
+              fix={null}
+              trans={trans}
+            />
+          ))}
+        </section>
+      ) : null}
+    </>
+  );
+}
+
+function ServerMemory(props: ITranslated & { memory: IServerMemory }): React.JSX.Element {
+  const { memory, trans } = props;
+  const level = memoryLevel(memory.used_bytes, memory.limit_bytes);
+  const warning = levelWords(level, trans);
+  return (
+    <section>
+      <h3>{trans.__('This server')}</h3>
+      <Row
+        name={memory.limit_bytes === null ? trans.__('Memory used') : trans.__('Memory')}
+        value={memoryWords(memory) ?? trans.__('not known')}
+      />
+      {memory.used_bytes !== null && memory.limit_bytes ? (
+        <Meter
+          ratio={memory.used_bytes / memory.limit_bytes}
+          level={level}
+          label={trans.__('Memory of this server')}
+        />
+      ) : null}
+      <p className="jp-Samepage-quiet">
+        {sourceWords(memory.source, trans)}.
+        {memory.limit_bytes === null && memory.used_bytes !== null
+          ? ` ${trans.__('No limit is set.')}`
+          : ''}
+        {memory.message ? ` ${memory.message}` : ''}
+      </p>
+      {warning !== null ? <Trouble message={warning} fix={null} trans={trans} /> : null}
+    </section>
+  );
+}
+
+function NodeMemory(
+  props: ITranslated & { node: INode; history: IHistory | null }
+): React.JSX.Element {
+  const { node, history, trans } = props;
+  const { ksm, memory } = node;
+  const points = history?.points ?? [];
+  const why = ksmWhy(ksm, trans);
+  return (
+    <section>
+      <h3 title={trans.__('Node agent %1', node.version)}>{trans.__('Node %1', node.node)}</h3>
+      <p className="jp-Samepage-saved">{savedWords(ksm, trans)}</p>
+      <Sparkline
+        points={points.map(point => ({ x: point.time, y: point.saved_bytes }))}
+        label={trans.__('Memory saved')}
+        trans={trans}
+      />
+      {why !== null ? <p className="jp-Samepage-quiet">{why}</p> : null}
+      {ksm.stale ? (
+        <p className="jp-Samepage-quiet">{trans.__('The last reading is old.')}</p>
+      ) : null}
+      {ksm.problem ? (
+        <Trouble message={ksm.problem.message} fix={ksm.problem.fix} trans={trans} />
+      ) : null}
+      <Row
+        name={trans.__('Node memory available')}
+        value={`${formatBytes(memory.available_bytes)} / ${formatBytes(memory.total_bytes)}`}
+      />
+      <KsmRows ksm={ksm} trans={trans} />
+    </section>
+  );
+}
+
+function KsmRows(props: ITranslated & { ksm: IKsm }): React.JSX.Element {
+  const { ksm, trans } = props;
+  return (
+    <>
+      {ksm.opted_in_processes !== null ? (
+        <Row
+          name={trans.__('Processes that take part')}
+          value={ksm.opted_in_processes.toLocaleString()}
+        />
+      ) : null}
+      {ksm.ksmd_cpu_ratio !== null ? (
+        <Row
+          name={trans.__('Work of merging')}
+          value={trans.__('%1 of one core', formatRatio(ksm.ksmd_cpu_ratio))}
+        />
+      ) : null}
+    </>
+  );
+}
+
+function Gpus(props: ITranslated & { gpus: IGpus }): React.JSX.Element | null {
+  const { gpus, trans } = props;
+  if (gpus.state === 'no_driver' && gpus.devices.length === 0) {
+    return null; // a node without a GPU is a normal node
+  }
+  return (
+    <section>
+      <h3>{trans.__('GPUs of this node')}</h3>
+      {gpus.state === 'error' || gpus.state === 'stale' ? (
+        <Trouble message={gpus.message} fix={null} trans={trans} />
+      ) : null}
+      {gpus.devices.length > 0 ? (
+        <table className="jp-Samepage-gpus">
+          <thead>
+            <tr>
+              <th scope="col">{trans.__('GPU')}</th>
+              <th scope="col">{trans.__('Memory')}</th>
+              <th scope="col">{trans.__('Busy')}</th>
+              <th scope="col">{trans.__('Processes')}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {gpus.devices.map(gpu => (
+              <tr key={gpu.uuid}>
+                <th scope="row" title={gpu.uuid}>
+                  {gpu.index} · {gpu.name}
+                </th>
+                <td>
+                  {bytesOrDash(gpu.memory_used_bytes)} / {bytesOrDash(gpu.memory_total_bytes)}
+                </td>
+                <td>{gpu.busy_percent === null ? '–' : `${gpu.busy_percent} %`}</td>
+                <td>{gpu.processes ?? '–'}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      ) : (
+        <p className="jp-Samepage-quiet">{gpus.message}</p>
+      )}
+    </section>
+  );
+}
+
+function Row(props: { name: string; value: string }): React.JSX.Element {
+  return (
+    <dl className="jp-Samepage-row">
+      <dt>{props.name}</dt>
+      <dd>{props.value}</dd>
+    </dl>
+  );
+}
+
+function Meter(props: { ratio: number; level: Level; label: string }): React.JSX.Element {
+  const percent = Math.min(100, Math.round(props.ratio * 100));
+  return (
+    <div
+      className="jp-Samepage-meter"
+      role="meter"
+      aria-label={props.label}
+      aria-valuemin={0}
+      aria-valuemax={100}
+      aria-valuenow={percent}
+      data-level={props.level}
+    >
+      <div style={{ width: `${percent}%` }} />
+    </div>
+  );
+}
+
+function Sparkline(
+  props: ITranslated & { points: readonly ISparkPoint[]; label: string }
+): React.JSX.Element | null {
+  const { points, label, trans } = props;
+  const line = sparkline(points, SPARK_WIDTH, SPARK_HEIGHT);
+  if (!line) {
+    return null;
+  }
+  const words = trans.__(
+    '%1 over %2: from %3 to %4',
+    label,
+    spanWords(line.seconds, trans),
+    formatBytes(line.low),
+    formatBytes(line.high)
+  );
+  return (
+    <figure className="jp-Samepage-spark" title={words}>
+      <svg
+        role="img"
+        aria-label={words}
+        viewBox={`0 -2 ${SPARK_WIDTH} ${SPARK_HEIGHT + 4}`}
+        preserveAspectRatio="none"
+      >
+        <path d={line.path} />
+      </svg>
+      <figcaption className="jp-Samepage-quiet" aria-hidden="true">
+        <span>{spanWords(line.seconds, trans)}</span>
+        <span>{trans.__('up to %1', formatBytes(line.high))}</span>
+      </figcaption>
+    </figure>
+  );
+}
+
+function Trouble(props: ITranslated & { message: string; fix: string | null }): React.JSX.Element {
+  const { message, fix, trans } = props;
+  return (
+    <div className="jp-Samepage-trouble">
+      <warningIcon.react tag="span" stylesheet="menuItem" aria-hidden="true" />
+      <div>
+        <p>
+          <Prose text={message} />
+        </p>
+        {fix ? <Fix fix={fix} trans={trans} /> : null}
+      </div>
+    </div>
+  );
+}
+
+function bytesOrDash(bytes: number | null): string {
+  return bytes === null ? '–' : formatBytes(bytes);
+}
+
+const SPARK_WIDTH = 300;
+const SPARK_HEIGHT = 36;

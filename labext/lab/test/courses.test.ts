@@ -1,0 +1,165 @@
+import { describe, expect, it } from 'vitest';
+
+import { type OpenDocument, reloadClean, saveEdited } from '../src/courses/documents';
+import { courseEvents } from '../src/courses/events';
+import { courseInterval } from '../src/courses/model';
+import { contentsPath, isInCourse } from '../src/courses/paths';
+import type { ICourse, ICourses } from '../src/rest/types';
+
+function course(values: Partial<ICourse> = {}): ICourse {
+  return {
+    id: 'stats',
+    title: 'Statistics',
+    url: 'https://git.example.org/stats',
+    branch: 'main',
+    target: 'courses/stats',
+    state: 'up_to_date',
+    message: 'Up to date.',
+    fix: null,
+    progress: null,
+    last_pull: 100,
+    last_change: 100,
+    changes: [],
+    changes_truncated: false,
+    ...values
+  };
+}
+
+function look(...courses: ICourse[]): ICourses {
+  return { state: 'ok', message: null, fix: null, courses };
+}
+
+function kinds(before: ICourses | null, after: ICourses): string[] {
+  return courseEvents(before, after).map(event => event.kind);
+}
+
+describe('courseEvents', () => {
+  const failed = course({ state: 'failed', message: 'No access.' });
+
+  it('tells of a failure the student has not seen, once', () => {
+    expect(kinds(null, look(failed))).toEqual(['failed']);
+    expect(kinds(look(failed), look(failed))).toEqual([]);
+  });
+
+  it('tells of a failure again after a new try, or for a new reason', () => {
+    expect(kinds(look(course({ state: 'pulling' })), look(failed))).toEqual(['failed']);
+    expect(kinds(look({ ...failed, message: 'Disk full.' }), look(failed))).toEqual(['failed']);
+  });
+
+  it('says nothing of a course that is simply there', () => {
+    expect(kinds(null, look(course()))).toEqual([]);
+    expect(kinds(look(course()), look(course()))).toEqual([]);
+    expect(kinds(null, look(course({ state: 'waiting' })))).toEqual([]);
+  });
+
+  it('tells of a running pull at each look', () => {
+    const pulling = course({ state: 'pulling' });
+    expect(kinds(null, look(pulling))).toEqual(['pulling']);
+    expect(kinds(look(pulling), look(pulling))).toEqual(['pulling']);
+  });
+
+  it('tells whether a pull brought something', () => {
+    const pulling = look(course({ state: 'pulling' }));
+    expect(kinds(pulling, look(course({ last_pull: 200 })))).toEqual(['unchanged']);
+    expect(kinds(pulling, look(course({ last_pull: 200, last_change: 200 })))).toEqual([
+      'delivered'
+    ]);
+  });
+
+  it('sees a delivery whose pull began and ended between two looks', () => {
+    expect(kinds(look(course()), look(course({ last_change: 200 })))).toEqual(['delivered']);
+  });
+
+  it('tells both when a pull changed files and then failed', () => {
+    expect(
+      kinds(look(course({ state: 'pulling' })), look({ ...failed, last_change: 200 }))
+    ).toEqual(['delivered', 'failed']);
+  });
+
+  it('tells when the network goes, not that it is gone', () => {
+    const offline = course({ state: 'offline' });
+    expect(kinds(look(course()), look(offline))).toEqual(['offline']);
+    expect(kinds(look(offline), look(offline))).toEqual([]);
+    expect(kinds(null, look(offline))).toEqual([]);
+  });
+});
+
+describe('courseInterval', () => {
+  it('looks every second only while something is pulled', () => {
+    expect(courseInterval(look(course(), course({ state: 'pulling' })))).toBe(1_000);
+    expect(courseInterval(look(course({ state: 'waiting' })))).toBe(3_000);
+    expect(courseInterval(look(course()))).toBe(30_000);
+    expect(courseInterval(null)).toBe(30_000);
+  });
+});
+
+describe('paths', () => {
+  it('joins the folder and the file', () => {
+    expect(contentsPath({ target: 'courses/stats' }, 'a/b.ipynb')).toBe('courses/stats/a/b.ipynb');
+    expect(contentsPath({ target: '' }, 'b.ipynb')).toBe('b.ipynb');
+    expect(contentsPath({ target: null }, 'b.ipynb')).toBeNull();
+  });
+
+  it('knows a neighbour with the same beginning from the course', () => {
+    expect(isInCourse({ target: 'courses/stats' }, 'courses/stats/a.ipynb')).toBe(true);
+    expect(isInCourse({ target: 'courses/stats' }, 'courses/stats2/a.ipynb')).toBe(false);
+    expect(isInCourse({ target: '' }, 'a.ipynb')).toBe(true);
+    expect(isInCourse({ target: null }, 'a.ipynb')).toBe(false);
+  });
+});
+
+describe('open documents', () => {
+  const calls: string[] = [];
+
+  function open(path: string, state: Partial<OpenDocument['model']> = {}, fail = false) {
+    const document: OpenDocument = {
+      path,
+      isReady: true,
+      isDisposed: false,
+      model: { dirty: false, readOnly: false, collaborative: false, ...state },
+      save: () => {
+        calls.push(`save ${path}`);
+        return fail ? Promise.reject(new Error('disk full')) : Promise.resolve();
+      },
+      revert: () => {
+        calls.push(`revert ${path}`);
+        return Promise.resolve();
+      }
+    };
+    return document;
+  }
+
+  it('are saved before a pull when they are edited and in the course', async () => {
+    calls.length = 0;
+    const unsaved = await saveEdited(course(), [
+      open('courses/stats/edited.ipynb', { dirty: true }),
+      open('courses/stats/clean.ipynb'),
+      open('courses/stats/locked.ipynb', { dirty: true, readOnly: true }),
+      open('mine/edited.ipynb', { dirty: true }),
+      open('courses/stats/full.ipynb', { dirty: true }, true)
+    ]);
+    expect(calls).toEqual(['save courses/stats/edited.ipynb', 'save courses/stats/full.ipynb']);
+    expect(unsaved).toEqual(['courses/stats/full.ipynb']);
+  });
+
+  it('are loaded again after a pull, but never over unsaved edits', async () => {
+    calls.length = 0;
+    const pulled = course({
+      changes: [
+        { path: 'clean.ipynb', kind: 'updated' },
+        { path: 'edited.ipynb', kind: 'updated' },
+        { path: 'shared.ipynb', kind: 'updated' },
+        { path: 'gone.ipynb', kind: 'deleted' }
+      ]
+    });
+    const edited = await reloadClean(pulled, [
+      open('courses/stats/clean.ipynb'),
+      open('courses/stats/edited.ipynb', { dirty: true }),
+      open('courses/stats/shared.ipynb', { collaborative: true }),
+      open('courses/stats/gone.ipynb'),
+      open('courses/stats/other.ipynb')
+    ]);
+    expect(calls).toEqual(['revert courses/stats/clean.ipynb']);
+    expect(edited).toEqual(['courses/stats/edited.ipynb']);
+  });
+});

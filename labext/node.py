@@ -1,0 +1,213 @@
+"""What the node agent says, asked for and checked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jsonschema import Draft202012Validator
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
+
+AgentState = Literal["ok", "absent", "error", "off"]
+
+_NUMBER_OR_NULL = {"type": ["number", "null"]}
+
+NODE = Draft202012Validator(
+    {
+        "type": "object",
+        "required": ["version", "node", "time", "interval_seconds", "ksm", "memory", "gpus"],
+        "properties": {
+            "version": {"type": "string"},
+            "node": {"type": "string"},
+            "time": {"type": "number"},
+            "interval_seconds": {"type": "number"},
+            "ksm": {
+                "type": "object",
+                "required": ["supported", "mode", "running", "why", "saved_bytes", "stale"],
+                "properties": {
+                    "supported": {"type": "boolean"},
+                    "mode": {"enum": ["tune", "observe", "off"]},
+                    "running": {"type": ["boolean", "null"]},
+                    "phase": {"type": "string"},
+                    "why": {"type": "string"},
+                    "saved_bytes": _NUMBER_OR_NULL,
+                    "profit_bytes": _NUMBER_OR_NULL,
+                    "ksmd_cpu_ratio": _NUMBER_OR_NULL,
+                    "opted_in_processes": _NUMBER_OR_NULL,
+                    "stale": {"type": "boolean"},
+                    "problem": {"type": ["object", "null"]},
+                },
+            },
+            "memory": {
+                "type": "object",
+                "required": ["total_bytes", "available_bytes"],
+                "additionalProperties": _NUMBER_OR_NULL,
+            },
+            "gpus": {
+                "type": "object",
+                "required": ["state", "message", "devices"],
+                "properties": {
+                    "state": {"type": "string"},
+                    "message": {"type": "string"},
+                    "age_seconds": _NUMBER_OR_NULL,
+                    "devices": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["uuid", "name"],
+                            "properties": {
+                                "uuid": {"type": "string"},
+                                "name": {"type": "string"},
+                                "memory_used_bytes": _NUMBER_OR_NULL,
+                                "memory_total_bytes": _NUMBER_OR_NULL,
+                                "memory_free_bytes": _NUMBER_OR_NULL,
+                                "busy_percent": _NUMBER_OR_NULL,
+                                "processes": _NUMBER_OR_NULL,
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeAnswer:
+    """`node` and `history` as the agent gave them; None when it did not, and `message` says why."""
+
+    state: AgentState
+    message: str
+    fix: str | None
+    node: dict[str, Any] | None
+    history: dict[str, Any] | None
+
+
+class _WrongAnswerError(Exception):
+    """The agent, or something else at its address, gave an answer that cannot be used."""
+
+
+class _NoAnswerError(Exception):
+    """Nothing listens at the agent's address."""
+
+
+class NodeClient:
+    """Asks the node agent at `url` (empty: never)."""
+
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        self._url = url.rstrip("/")
+        self._timeout = timeout_seconds
+
+    async def ask(self) -> NodeAnswer:
+        """Node and history, asked for side by side. Raises nothing that the agent could cause."""
+        if not self._url:
+            return _without("off", "The node agent is turned off in this server's settings.", None)
+        node, history = await asyncio.gather(
+            self._outcome("/v1/node"), self._outcome("/v1/history")
+        )
+        if isinstance(node, Exception):
+            return self._explain(node)
+        try:
+            _check_node(node)
+        except _WrongAnswerError as err:
+            return self._explain(err)
+        if isinstance(history, Exception) or not is_history(history):
+            return NodeAnswer(
+                state="ok",
+                message=f"The node agent at {self._url} answers, but not with its history.",
+                fix=None,
+                node=node,
+                history=None,
+            )
+        return NodeAnswer(
+            state="ok",
+            message=f"The node agent at {self._url} answers.",
+            fix=None,
+            node=node,
+            history=history,
+        )
+
+    async def _outcome(self, path: str) -> dict[str, Any] | _WrongAnswerError | _NoAnswerError:
+        try:
+            return await self._get(path)
+        except (_WrongAnswerError, _NoAnswerError) as err:
+            return err
+
+    async def _get(self, path: str) -> dict[str, Any]:
+        try:
+            answer = await AsyncHTTPClient().fetch(
+                self._url + path,
+                connect_timeout=self._timeout,
+                request_timeout=self._timeout,
+                follow_redirects=False,
+                headers={"Accept": "application/json"},
+            )
+        except HTTPClientError as err:
+            if err.code == 599:
+                raise _WrongAnswerError(f"did not answer within {self._timeout:g} s") from err
+            raise _WrongAnswerError(f"answered {err.code} {err.message} to {path}") from err
+        except OSError as err:
+            raise _NoAnswerError(err.strerror or str(err)) from err
+        except ValueError as err:
+            raise _WrongAnswerError(f"is no address to ask: {err}") from err
+        try:
+            value = json.loads(answer.body)
+        except ValueError as err:
+            raise _WrongAnswerError(f"answered {path} with something that is not JSON") from err
+        if not isinstance(value, dict):
+            raise _WrongAnswerError(f"answered {path} with something that is not a JSON object")
+        return value
+
+    def _explain(self, error: _WrongAnswerError | _NoAnswerError) -> NodeAnswer:
+        if isinstance(error, _NoAnswerError):
+            return _without(
+                "absent",
+                f"No node agent answers at {self._url} ({error}).",
+                "Ask your operator, or start one with: samepage-agent run",
+            )
+        return _without(
+            "error",
+            f"The node agent at {self._url} {error}.",
+            "Ask your operator to look at the agent's log, and at SAMEPAGE_AGENT_URL.",
+        )
+
+
+def _without(state: AgentState, message: str, fix: str | None) -> NodeAnswer:
+    return NodeAnswer(state=state, message=message, fix=fix, node=None, history=None)
+
+
+def _check_node(node: dict[str, Any]) -> None:
+    # The first error is enough; jsonschema's best_match would walk all of them.
+    error = next(NODE.iter_errors(node), None)
+    if error is not None:
+        raise _WrongAnswerError(
+            f"answered /v1/node in an unknown shape ({error.json_path}: {error.message[:120]})"
+        )
+
+
+def is_history(value: dict[str, Any]) -> bool:
+    """Whether `value` has the shape of /v1/history.
+
+    Written out, as jsonschema takes milliseconds for some hundred points, on the event loop.
+    """
+    points = value.get("points")
+    return (
+        _is_number(value.get("interval_seconds"))
+        and isinstance(points, list)
+        and all(
+            isinstance(point, dict)
+            and _is_number(point.get("time"))
+            and all(
+                point.get(key) is None or _is_number(point[key])
+                for key in ("saved_bytes", "available_bytes", "ksmd_cpu_ratio")
+            )
+            for point in points
+        )
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,1 @@
+"""What Prometheus sees: one file per topic, prefix `samepage_`."""

@@ -1,0 +1,1 @@
+"""GPUs of the node, read through NVML in a child process."""

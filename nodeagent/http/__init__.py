@@ -1,0 +1,1 @@
+"""The agent's HTTP face: read-only, this machine only unless asked."""

@@ -1,0 +1,1 @@
+"""Kernel samepage merging: facts, decision, act."""

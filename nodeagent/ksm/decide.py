@@ -1,0 +1,370 @@
+"""The control law for ksmd. Pure: a sample and what was known in, a goal with its reason out.
+
+Objective: as much memory saved as soon as possible, for ksmd CPU within a budget, and no CPU at all
+when nothing is left to merge. Work is counted in full scans, not seconds, because KSM merges in
+scans: one for checksums, one to compare; and a process that opts in is queued behind the cursor, so
+that the pass under way does not count. Hence three ends of a pass from the event to the merge.
+
+    rest    ksmd stopped; new memory, processes that left, or time wakes it
+    burst   smart_scan=0 and a rate worked out from the new memory, for three passes
+    settle  further passes while the last one still gained
+    verify  slow passes now and then: ksmd's numbers freeze while it is stopped, and pages that were
+            written to (and so copied) are merged again only by another pass
+    yield   somebody else steers KSM: hands off
+    watch   observe mode
+
+smart_scan=0 while scanning, because the smart scan skips a page 8 of 9 passes once it has found no
+partner: two pages that skip out of step never meet, however long ksmd runs.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from nodeagent.ksm import cost
+from nodeagent.ksm.facts import KsmSample
+
+Phase = Literal["rest", "burst", "settle", "verify", "yield", "watch"]
+SCANNING: frozenset[Phase] = frozenset({"burst", "settle", "verify"})
+
+WINDOW_SECONDS = 60.0
+PASSES = 3
+MAX_SETTLE_PASSES = 10
+VERIFY_PASSES = 3
+SMALL_GAIN = 0.005
+LOW_MEMORY = 0.20
+SOME_MEMORY = 0.40
+STALL = 0.05
+CPU_STALL = 0.40
+
+
+@dataclass(frozen=True, kw_only=True)
+class KsmPolicy:
+    """Bounds set by the admin; units as in AgentConfig."""
+
+    cpu_budget: float = 0.10
+    pressure_cpu_budget: float = 0.25
+    burst_cpu: float = 0.5
+    burst_bytes: int = 32 * 1024 * 1024
+    verify_interval: float = 600.0
+    tick: float = 2.0
+    """Seconds until the next decision while scanning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs:
+    """Values for the kernel; None: leave as it is."""
+
+    run: bool
+    pages_to_scan: int | None = None
+    sleep_millisecs: int | None = None
+    smart_scan: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KsmMemory:
+    """What the law carries from one decision to the next; a fresh one is always safe."""
+
+    spent: tuple[tuple[float, float], ...] = ()
+    """(monotonic seconds, ksmd CPU counter), oldest first, a little over one minute."""
+    sample_time: float | None = None
+    pages_scanned: int | None = None
+    ksmd_cpu: float | None = None
+    planned_cores: float = 0.0
+    """What the last goal allowed; stands in where the CPU counter cannot be read."""
+    cost_us: float = cost.COMPARE_US
+    phase_since: float = 0.0
+    event_scans: int = 0
+    """full_scans at the last event."""
+    pass_scans: int = 0
+    """full_scans at the last seen end of a pass."""
+    pass_saved: int = 0
+    """Pages saved at that end."""
+    gain: float | None = None
+    """Relative gain of the last pass."""
+    settled_processes: int | None = None
+    settled_bytes: int = 0
+    settled_unseen: int = 0
+    """Memory ksmd did not take up when it had converged (kernel stacks of it never merge)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KsmGoal:
+    """What to do now, and why. `knobs` None: write nothing."""
+
+    phase: Phase
+    why: str
+    knobs: Knobs | None
+    memory: KsmMemory = field(default_factory=KsmMemory)
+
+
+START = KsmGoal(phase="rest", why="starting", knobs=None)
+
+
+def _mib(amount: int) -> str:
+    return f"{amount / 2**20:,.0f} MiB"
+
+
+def _account(sample: KsmSample, memory: KsmMemory) -> KsmMemory:
+    """Enter the time since the last sample into the budget window and the cost average."""
+    now = sample.time
+    spent = memory.spent
+    last_time = memory.sample_time if memory.sample_time is not None else now
+    counter = sample.ksmd_cpu_seconds
+    if counter is None:
+        before = spent[-1][1] if spent else 0.0
+        counter = before + memory.planned_cores * max(now - last_time, 0.0)
+    if spent and (counter < spent[-1][1] or now < spent[-1][0]):
+        spent = ()
+    spent = (*spent, (now, counter))
+    # The newest entry outside the window stays: without it the window's start is unknown.
+    while len(spent) > 2 and spent[1][0] <= now - WINDOW_SECONDS:
+        spent = spent[1:]
+    cost_us = memory.cost_us
+    if (
+        sample.ksmd_cpu_seconds is not None
+        and memory.ksmd_cpu is not None
+        and sample.pages_scanned is not None
+        and memory.pages_scanned is not None
+    ):
+        cost_us = cost.learn_cost(
+            cost_us,
+            sample.ksmd_cpu_seconds - memory.ksmd_cpu,
+            sample.pages_scanned - memory.pages_scanned,
+        )
+    return replace(
+        memory,
+        spent=spent,
+        sample_time=now,
+        ksmd_cpu=sample.ksmd_cpu_seconds,
+        pages_scanned=sample.pages_scanned,
+        cost_us=cost_us,
+    )
+
+
+def spent_in_window(memory: KsmMemory) -> float:
+    """ksmd CPU seconds within the last minute, rounded up to whole readings."""
+    return memory.spent[-1][1] - memory.spent[0][1] if memory.spent else 0.0
+
+
+def _short_of_memory(sample: KsmSample) -> bool:
+    free = sample.available_bytes / max(sample.total_bytes, 1)
+    return free < LOW_MEMORY or (sample.memory_stall or 0.0) > STALL
+
+
+def _pages(sample: KsmSample) -> int:
+    candidate = sample.opted_in.candidate_bytes
+    if candidate is not None:
+        return candidate // sample.page_bytes
+    known = (sample.pages_unshared or 0) + (sample.pages_volatile or 0)
+    return known + sample.pages_shared + sample.pages_sharing
+
+
+def _cores(sample: KsmSample, phase: Phase, memory: KsmMemory, policy: KsmPolicy) -> float:
+    """Share of a core for ksmd until the next decision: from the work, within the budget."""
+    short = _short_of_memory(sample)
+    budget = policy.pressure_cpu_budget if short else policy.cpu_budget
+    left = budget * WINDOW_SECONDS - spent_in_window(memory)
+    # Spend at most half of what is left in one tick, so that the budget is approached, not crossed.
+    ceiling = left / (2 * policy.tick)
+    work = PASSES * _pages(sample) * max(_cost(sample, memory), 1.0) / 1e6
+    if phase == "verify":
+        wanted = min(max(work / 120, budget / 4), budget / 2)
+    else:
+        free = sample.available_bytes / max(sample.total_bytes, 1)
+        seconds = 5 if short else 8 if free < SOME_MEMORY else 15
+        wanted = min(max(work / seconds, 0.1), policy.burst_cpu)
+        if (sample.cpu_stall or 0.0) > CPU_STALL and not short:
+            wanted = max(wanted / 2, 0.1)
+    return cost.level(min(wanted, ceiling, policy.burst_cpu))
+
+
+def _cost(sample: KsmSample, memory: KsmMemory) -> float:
+    return max(cost.expected_cost(_pages(sample), sample.pages_sharing), memory.cost_us)
+
+
+def _scan(
+    sample: KsmSample, phase: Phase, why: str, memory: KsmMemory, policy: KsmPolicy
+) -> KsmGoal:
+    cores = _cores(sample, phase, memory, policy)
+    memory = replace(memory, planned_cores=cores)
+    if cores == 0.0:
+        return KsmGoal(
+            phase=phase,
+            why=f"{why}; waiting, the minute's CPU budget is used up",
+            knobs=Knobs(run=False),
+            memory=memory,
+        )
+    chosen = cost.rate(cores, _cost(sample, memory))
+    return KsmGoal(
+        phase=phase,
+        why=f"{why}, at up to {cores:.1%} of a core",
+        knobs=Knobs(
+            run=True,
+            pages_to_scan=chosen.pages,
+            sleep_millisecs=chosen.sleep_ms,
+            smart_scan=None if sample.smart_scan is None else False,
+        ),
+        memory=memory,
+    )
+
+
+def _rest(sample: KsmSample, why: str, memory: KsmMemory) -> KsmGoal:
+    memory = replace(memory, planned_cores=0.0)
+    smart = None if sample.smart_scan is None else True
+    if sample.opted_in.visible:
+        return KsmGoal(
+            phase="rest", why=why, knobs=Knobs(run=False, smart_scan=smart), memory=memory
+        )
+    # Without ksm_merge_any only a running ksmd can tell that somebody has opted in.
+    return KsmGoal(
+        phase="rest",
+        why=f"{why}; this kernel does not show who opts in, so ksmd goes on, 100 pages per 200 ms",
+        knobs=Knobs(run=True, pages_to_scan=100, sleep_millisecs=200, smart_scan=smart),
+        memory=replace(memory, planned_cores=100 * memory.cost_us / 200_000),
+    )
+
+
+def _begin(
+    sample: KsmSample, phase: Phase, why: str, memory: KsmMemory, policy: KsmPolicy
+) -> KsmGoal:
+    memory = replace(
+        memory,
+        phase_since=sample.time,
+        event_scans=sample.full_scans,
+        pass_scans=sample.full_scans,
+        pass_saved=sample.pages_sharing,
+        gain=None,
+        settled_processes=sample.opted_in.processes,
+        settled_bytes=sample.opted_in.candidate_bytes or 0,
+        settled_unseen=sample.opted_in.unseen_bytes or 0,
+    )
+    return _scan(sample, phase, why, memory, policy)
+
+
+def _converged(sample: KsmSample, why: str, memory: KsmMemory) -> KsmGoal:
+    memory = replace(
+        memory,
+        phase_since=sample.time,
+        settled_processes=sample.opted_in.processes,
+        settled_bytes=sample.opted_in.candidate_bytes or 0,
+        settled_unseen=sample.opted_in.unseen_bytes or 0,
+    )
+    return _rest(sample, why, memory)
+
+
+def _new_bytes(sample: KsmSample, memory: KsmMemory) -> int:
+    return max((sample.opted_in.unseen_bytes or 0) - memory.settled_unseen, 0)
+
+
+def _enough(sample: KsmSample, policy: KsmPolicy) -> int:
+    return max(policy.burst_bytes, (sample.opted_in.candidate_bytes or 0) // 100)
+
+
+def _nothing_to_scan(sample: KsmSample) -> bool:
+    return sample.opted_in.processes == 0 and sample.pages_sharing == 0
+
+
+def observe(sample: KsmSample, last: KsmGoal, why: str) -> KsmGoal:
+    """Observe mode: only keeps the accounts."""
+    memory = replace(_account(sample, last.memory), planned_cores=0.0)
+    state = "running" if sample.run == 1 else "stopped"
+    return KsmGoal(phase="watch", why=f"KSM is {state}; {why}", knobs=None, memory=memory)
+
+
+def decide(
+    sample: KsmSample, last: KsmGoal, policy: KsmPolicy, *, foreign: str | None = None
+) -> KsmGoal:
+    """The next goal. `foreign`: what somebody else has changed, in words; None: nothing.
+
+    Start with START: whatever was missed while no agent ran is caught up by a pass.
+    """
+    memory = _account(sample, last.memory)
+    if foreign is not None:
+        return KsmGoal(
+            phase="yield",
+            why=f"{foreign}; the agent leaves KSM to them until it is put back or restarted",
+            knobs=None,
+            # Whatever was under way is not known to be finished.
+            memory=replace(memory, planned_cores=0.0, settled_processes=None, settled_unseen=0),
+        )
+    if last.phase in ("rest", "yield", "watch"):
+        return _from_rest(sample, last, memory, policy)
+    return _from_scanning(sample, last, memory, policy)
+
+
+def _from_rest(sample: KsmSample, last: KsmGoal, memory: KsmMemory, policy: KsmPolicy) -> KsmGoal:
+    seen = sample.opted_in
+    fresh = memory.settled_processes is None or last.phase != "rest"
+    new = _new_bytes(sample, memory)
+    if new >= _enough(sample, policy):
+        who = f"{seen.processes} process{'' if seen.processes == 1 else 'es'}"
+        if seen.workloads:
+            who += f" in {seen.workloads} container{'' if seen.workloads == 1 else 's'}"
+        return _begin(
+            sample, "burst", f"{_mib(new)} of new memory opted in ({who})", memory, policy
+        )
+    # Freed memory shrinks what is unknown; keep the smaller, or growth after it would not be seen.
+    memory = replace(memory, settled_unseen=min(memory.settled_unseen, seen.unseen_bytes or 0))
+    if _nothing_to_scan(sample):
+        return _converged(sample, "no process has opted in", memory)
+    if fresh:
+        return _begin(sample, "verify", "a first pass to learn the present state", memory, policy)
+    left = seen.processes is not None and seen.processes < (memory.settled_processes or 0)
+    if left or (seen.candidate_bytes or 0) < 0.8 * memory.settled_bytes:
+        return _begin(
+            sample,
+            "verify",
+            "processes have left: a pass to bring the numbers up to date",
+            memory,
+            policy,
+        )
+    if sample.time - memory.phase_since >= policy.verify_interval:
+        return _begin(
+            sample,
+            "verify",
+            "a pass now and then, for pages that have changed since",
+            memory,
+            policy,
+        )
+    return _rest(sample, last.why.partition("; this kernel")[0], memory)
+
+
+def _from_scanning(
+    sample: KsmSample, last: KsmGoal, memory: KsmMemory, policy: KsmPolicy
+) -> KsmGoal:
+    new = _new_bytes(sample, memory)
+    arrived = (sample.opted_in.processes or 0) > (memory.settled_processes or 0)
+    if last.phase == "verify" and new >= _enough(sample, policy):
+        return _begin(sample, "burst", f"{_mib(new)} of new memory opted in", memory, policy)
+    if last.phase in ("burst", "settle") and (arrived or new >= _enough(sample, policy)):
+        total = _mib(sample.opted_in.candidate_bytes or 0)
+        why = f"more memory is opting in, {total} by now"
+        return _begin(sample, "burst", why, memory, policy)
+    if sample.full_scans > memory.pass_scans:
+        gained = sample.pages_sharing - memory.pass_saved
+        memory = replace(
+            memory,
+            gain=gained / max(sample.pages_sharing, 1),
+            pass_scans=sample.full_scans,
+            pass_saved=sample.pages_sharing,
+        )
+    passes = sample.full_scans - memory.event_scans
+    small = memory.gain is not None and memory.gain < SMALL_GAIN
+    saved = f"{_mib(sample.saved_bytes)} saved"
+    if _nothing_to_scan(sample) and sample.time - memory.phase_since > policy.tick:
+        return _converged(sample, "no process has opted in any more", memory)
+    if last.phase == "verify":
+        if passes >= VERIFY_PASSES:
+            return _converged(sample, f"all merged: {saved} after a check pass", memory)
+        return _scan(sample, "verify", _stem(last.why), memory, policy)
+    if passes < PASSES:
+        return _scan(sample, "burst", _stem(last.why), memory, policy)
+    if small or passes >= MAX_SETTLE_PASSES:
+        return _converged(sample, f"all merged: {saved} after {passes} passes", memory)
+    gain = f"{memory.gain or 0:.1%}"
+    return _scan(sample, "settle", f"the last pass still gained {gain}", memory, policy)
+
+
+def _stem(why: str) -> str:
+    """The reason without the rate of the last decision."""
+    return why.partition(", at up to ")[0].partition("; waiting, ")[0]

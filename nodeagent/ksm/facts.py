@@ -1,0 +1,137 @@
+"""All facts of one moment about KSM, for the decision and for the numbers shown."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nodeagent.errors import KsmUnsupportedError
+from nodeagent.host import find_process, read_memory, read_pressure
+from nodeagent.ksm.processes import OptedIn, ProcessWatch
+from nodeagent.ksm.sysfs import ADVISOR, KsmDir
+
+
+@dataclass(frozen=True, kw_only=True)
+class KsmSample:
+    """One reading. None: this kernel does not have it, or this agent may not see it."""
+
+    time: float
+    """Monotonic seconds."""
+    run: int
+    """0 stopped, 1 running, 2 stopped and unmerged."""
+    pages_to_scan: int
+    """Pages per batch."""
+    sleep_millisecs: int
+    """Rest between two batches."""
+    smart_scan: bool | None
+    advisor: str | None
+    """none, scan-time: the kernel's own tuner."""
+    pages_shared: int
+    """Pages kept once for many."""
+    pages_sharing: int
+    """Further users of those pages: the pages saved. Not updated while ksmd is stopped."""
+    zero_pages: int | None
+    """Further pages saved by mapping the kernel's zero page."""
+    pages_unshared: int | None
+    pages_volatile: int | None
+    pages_scanned: int | None
+    """Counter; smart-skipped pages are not in it."""
+    full_scans: int
+    """Counter; advances at the end of a pass over everything."""
+    general_profit: int | None
+    """Bytes, may be negative: saved less KSM's own tables."""
+    ksmd_cpu_seconds: float | None
+    """Counter since boot."""
+    total_bytes: int
+    available_bytes: int
+    memory_stall: float | None
+    """Share of the last 10 s in which some task waited for memory, 0..1."""
+    cpu_stall: float | None
+    """The same for the CPU."""
+    opted_in: OptedIn
+    page_bytes: int
+
+    @property
+    def saved_bytes(self) -> int:
+        """Memory that would be needed in addition without KSM."""
+        return (self.pages_sharing + (self.zero_pages or 0)) * self.page_bytes
+
+
+class KsmFacts:
+    """Reads KsmSample from sysfs and procfs. Not safe for two threads."""
+
+    def __init__(
+        self,
+        ksm: KsmDir,
+        proc: Path,
+        *,
+        clock: Callable[[], float],
+        page_bytes: int | None = None,
+    ) -> None:
+        self._ksm = ksm
+        self._proc = proc
+        self._clock = clock
+        self._page_bytes = page_bytes or os.sysconf("SC_PAGESIZE")
+        self._tick_hz = os.sysconf("SC_CLK_TCK")
+        self._ksmd: int | None = None
+        self._watch = ProcessWatch(proc, page_bytes=self._page_bytes)
+
+    def arrivals(self) -> bool:
+        """A quick look: has a process opted in since the last reading?"""
+        return self._watch.arrivals(self._clock())
+
+    def read(self) -> KsmSample:
+        """Everything. KsmUnsupportedError, KsmReadError or HostReadError when it cannot be told."""
+        now = self._clock()
+        memory = read_memory(self._proc)
+        smart = self._ksm.read("smart_scan")
+        return KsmSample(
+            time=now,
+            run=self._need("run"),
+            pages_to_scan=self._need("pages_to_scan"),
+            sleep_millisecs=self._need("sleep_millisecs"),
+            smart_scan=None if smart is None else smart == 1,
+            advisor=self._ksm.read_word(ADVISOR),
+            pages_shared=self._need("pages_shared"),
+            pages_sharing=self._need("pages_sharing"),
+            zero_pages=self._ksm.read("ksm_zero_pages"),
+            pages_unshared=self._ksm.read("pages_unshared"),
+            pages_volatile=self._ksm.read("pages_volatile"),
+            pages_scanned=self._ksm.read("pages_scanned"),
+            full_scans=self._need("full_scans"),
+            general_profit=self._ksm.read("general_profit"),
+            ksmd_cpu_seconds=self._ksmd_cpu(),
+            total_bytes=memory.total_bytes,
+            available_bytes=memory.available_bytes,
+            memory_stall=read_pressure(self._proc, "memory"),
+            cpu_stall=read_pressure(self._proc, "cpu"),
+            opted_in=self._watch.survey(now),
+            page_bytes=self._page_bytes,
+        )
+
+    def _need(self, name: str) -> int:
+        value = self._ksm.read(name)
+        if value is None:
+            raise KsmUnsupportedError(
+                f"This kernel has no KSM: {self._ksm.path / name} does not exist",
+                fix="Use a kernel with CONFIG_KSM. Memory and GPUs are reported all the same.",
+            )
+        return value
+
+    def _ksmd_cpu(self) -> float | None:
+        if self._ksmd is None:
+            self._ksmd = find_process(self._proc, "ksmd")
+        if self._ksmd is None:
+            return None
+        folder = self._proc / str(self._ksmd)
+        try:
+            # Nanoseconds; needs CONFIG_SCHED_INFO. Source: Documentation/scheduler/sched-stats.
+            return int((folder / "schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+        except (OSError, ValueError, IndexError):
+            pass
+        try:
+            fields = (folder / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / self._tick_hz
+        except (OSError, ValueError, IndexError):
+            self._ksmd = None
+            return None

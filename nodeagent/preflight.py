@@ -1,0 +1,231 @@
+"""What the agent can do on this machine: for `check`, and for the choice of the mode."""
+
+import contextlib
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from nodeagent.config import Address, AgentConfig, Mode
+from nodeagent.errors import AgentError, ConfigError, KsmPermissionError, Problem
+from nodeagent.gpu.reader import LIBRARY, library_loads
+from nodeagent.host import find_process, read_memory
+from nodeagent.http.app import bind
+from nodeagent.ksm.lock import KsmLock
+from nodeagent.ksm.sysfs import ADVISOR, KsmDir
+
+Verdict = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of `check`."""
+
+    verdict: Verdict
+    topic: str
+    text: str
+    fix: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModeChoice:
+    """The mode to run in, why, and what keeps the agent from more (None: nothing)."""
+
+    mode: Mode
+    why: str
+    problem: Problem | None = None
+
+
+def folder_problem(folder: Path) -> str | None:
+    """Why files cannot be made in `folder` (which may not exist yet); None: they can."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        return f"{place} is not a folder"
+    if not os.access(place, os.W_OK | os.X_OK):
+        return f"{place} is not writable for this user"
+    return None
+
+
+def choose_mode(config: AgentConfig, ksm: KsmDir, lock: KsmLock, state_dir: Path) -> ModeChoice:
+    """Settles `auto` and takes the lock when the answer is tune.
+
+    Asked for tune outright, whatever forbids it is raised: KsmPermissionError, LockHeldError,
+    StateError. With auto it becomes observe, with the reason shown.
+    """
+    if config.mode == "off":
+        return ModeChoice(mode="off", why="switched off by --mode off")
+    if config.mode == "observe":
+        return ModeChoice(mode="observe", why="the agent was started to observe")
+    if not ksm.supported:
+        return ModeChoice(mode="observe", why="this kernel has no KSM")
+    try:
+        _may_tune(config, ksm, state_dir)
+        lock.acquire()
+    except AgentError as err:
+        if config.mode == "tune":
+            raise
+        return ModeChoice(
+            mode="observe", why=f"the agent may not steer it: {err}", problem=err.problem
+        )
+    return ModeChoice(mode="tune", why="the agent may write KSM's settings")
+
+
+def _may_tune(config: AgentConfig, ksm: KsmDir, state_dir: Path) -> None:
+    if not ksm.writable and not config.dry_run:
+        raise KsmPermissionError(
+            f"{ksm.path / 'run'} is not writable for user {os.geteuid()}",
+            fix="Run the agent as root with the host's /sys mounted read-write.",
+        )
+    if find_process(config.proc_root, "ksmtuned") is not None:
+        raise OtherTunerError(
+            "ksmtuned runs on this machine and steers KSM",
+            fix="Stop it (systemctl disable --now ksmtuned), then start the agent again.",
+        )
+    reason = folder_problem(state_dir)
+    if reason is not None:
+        raise StateDirError(
+            f"Cannot keep KSM's original values in {state_dir}: {reason}",
+            fix="Give a writable folder with --state-dir.",
+        )
+
+
+class OtherTunerError(AgentError):
+    """Another program steers KSM."""
+
+    code = "other-tuner"
+    exit_code = 9
+
+
+class StateDirError(AgentError):
+    """The state folder cannot be used."""
+
+    code = "state-dir"
+    exit_code = 6
+
+
+def findings(config: AgentConfig, state_dir: Path, lock_file: Path) -> list[Finding]:
+    """All lines of `check`; changes nothing."""
+    ksm = KsmDir(config.sys_root)
+    found = [_memory(config)]
+    if not ksm.supported:
+        found.append(
+            Finding(
+                verdict="warn",
+                topic="kernel",
+                text=f"no KSM: {ksm.path} does not exist",
+                fix="memory and GPUs are reported all the same; for merging use a kernel with "
+                "CONFIG_KSM",
+            )
+        )
+    else:
+        found += [_kernel(ksm), _permission(ksm), _tuner(config, ksm), _lock(lock_file)]
+    found += [_state(state_dir), _port(config.listen), _gpu(config)]
+    return found
+
+
+def _memory(config: AgentConfig) -> Finding:
+    try:
+        total = read_memory(config.proc_root).total_bytes
+    except AgentError as err:
+        return Finding(verdict="fail", topic="memory", text=err.message, fix=err.fix)
+    return Finding(verdict="ok", topic="memory", text=f"{total / 2**30:.1f} GiB")
+
+
+def _kernel(ksm: KsmDir) -> Finding:
+    missing = [
+        name for name in ("smart_scan", "general_profit", "pages_scanned") if ksm.read(name) is None
+    ]
+    text = f"KSM in Linux {os.uname().release}"
+    if missing:
+        return Finding(
+            verdict="warn",
+            topic="kernel",
+            text=f"{text}, without {', '.join(missing)}",
+            fix="works; Linux 6.14 or later shows more and merges better",
+        )
+    return Finding(verdict="ok", topic="kernel", text=text)
+
+
+def _permission(ksm: KsmDir) -> Finding:
+    if ksm.writable:
+        return Finding(verdict="ok", topic="permission", text=f"{ksm.path} is writable")
+    return Finding(
+        verdict="warn",
+        topic="permission",
+        text=f"{ksm.path} is not writable: the agent will only observe",
+        fix="run it as root, with the host's /sys mounted read-write",
+    )
+
+
+def _tuner(config: AgentConfig, ksm: KsmDir) -> Finding:
+    if find_process(config.proc_root, "ksmtuned") is not None:
+        return Finding(
+            verdict="warn",
+            topic="other tuner",
+            text="ksmtuned runs: the agent will only observe",
+            fix="systemctl disable --now ksmtuned",
+        )
+    word = ksm.read_word(ADVISOR)
+    if word not in (None, "none"):
+        return Finding(
+            verdict="warn",
+            topic="other tuner",
+            text=f"the kernel's own tuner is on ({ADVISOR} is {word})",
+            fix="the agent turns it off while it runs, and on again when it stops",
+        )
+    return Finding(verdict="ok", topic="other tuner", text="none")
+
+
+def _lock(lock_file: Path) -> Finding:
+    if KsmLock(lock_file).held_elsewhere():
+        return Finding(
+            verdict="warn",
+            topic="lock",
+            text=f"another agent holds {lock_file}",
+            fix="one agent per machine is enough: samepage-agent status",
+        )
+    return Finding(verdict="ok", topic="lock", text=f"{lock_file} is free")
+
+
+def _state(state_dir: Path) -> Finding:
+    reason = folder_problem(state_dir)
+    if reason is not None:
+        return Finding(
+            verdict="fail",
+            topic="state folder",
+            text=f"{state_dir}: {reason}",
+            fix="give a writable one with --state-dir",
+        )
+    if (state_dir / "ksm-state.json").exists():
+        return Finding(
+            verdict="warn",
+            topic="state folder",
+            text=f"{state_dir} holds the values of an agent that runs or was killed",
+            fix="if none runs: samepage-agent restore",
+        )
+    return Finding(verdict="ok", topic="state folder", text=str(state_dir))
+
+
+def _port(listen: Address) -> Finding:
+    try:
+        sockets = bind(listen)
+    except (AgentError, ConfigError) as err:
+        return Finding(verdict="fail", topic="address", text=err.message, fix=err.fix)
+    for opened in sockets:
+        with contextlib.suppress(OSError):
+            opened.shutdown(socket.SHUT_RDWR)
+        opened.close()
+    return Finding(verdict="ok", topic="address", text=f"{listen} is free")
+
+
+def _gpu(config: AgentConfig) -> Finding:
+    if not config.gpu:
+        return Finding(verdict="ok", topic="GPUs", text="switched off")
+    if not library_loads():
+        return Finding(
+            verdict="ok", topic="GPUs", text=f"no NVIDIA driver ({LIBRARY} is not there)"
+        )
+    return Finding(verdict="ok", topic="GPUs", text="NVIDIA's library is there")

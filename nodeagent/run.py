@@ -1,0 +1,121 @@
+"""`samepage-agent run`: puts the parts together and runs them until a signal."""
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping
+
+from nodeagent import __version__
+from nodeagent.config import AgentConfig, resolve_paths
+from nodeagent.errors import AgentError
+from nodeagent.gpu.model import GpuReader, NoGpus
+from nodeagent.gpu.reader import NvmlReader
+from nodeagent.history import History
+from nodeagent.host import read_boot_id
+from nodeagent.http.app import bind, build_app, serve
+from nodeagent.ksm.control import KsmController
+from nodeagent.ksm.decide import KsmPolicy
+from nodeagent.ksm.facts import KsmFacts
+from nodeagent.ksm.lock import KsmLock
+from nodeagent.ksm.state import StateFile
+from nodeagent.ksm.sysfs import KsmDir
+from nodeagent.loop import TICK_SECONDS, Agent
+from nodeagent.preflight import choose_mode
+
+log = logging.getLogger("nodeagent.run")
+
+_PR_SET_PDEATHSIG = 1
+
+
+def stop_with_parent(parent: int) -> None:
+    """Have the kernel send SIGTERM when the parent ends; at once if `parent` has ended already."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
+        raise AgentError(
+            f"Cannot ask to stop with the parent: {os.strerror(ctypes.get_errno())}",
+            fix="Leave --exit-with-parent out.",
+        )
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def run(config: AgentConfig, env: Mapping[str, str], *, parent: int) -> int:
+    """Blocks until SIGTERM or SIGINT; 0. Raises AgentError when it cannot start."""
+    state_dir, lock_file = resolve_paths(config, env)
+    # The address first: a second agent on the same one must not touch KSM.
+    sockets = bind(config.listen)
+    lock = KsmLock(lock_file)
+    ksm = KsmDir(config.sys_root, dry_run=config.dry_run)
+    try:
+        choice = choose_mode(config, ksm, lock, state_dir)
+        controller = KsmController(
+            ksm=ksm,
+            facts=KsmFacts(ksm, config.proc_root, clock=time.monotonic),
+            state=StateFile(
+                state_dir, boot_id=read_boot_id(config.proc_root), sys_root=config.sys_root
+            ),
+            lock=lock,
+            policy=KsmPolicy(
+                cpu_budget=config.cpu_budget,
+                pressure_cpu_budget=config.pressure_cpu_budget,
+                burst_cpu=config.burst_cpu,
+                burst_bytes=config.burst_bytes,
+                verify_interval=config.verify_interval,
+                tick=min(TICK_SECONDS, config.interval),
+            ),
+            mode=choice.mode,
+            mode_why=choice.why,
+            mode_problem=choice.problem,
+            clock=time.monotonic,
+        )
+        gpus: GpuReader = (
+            NvmlReader(timeout=config.gpu_timeout, clock=time.monotonic) if config.gpu else NoGpus()
+        )
+        agent = Agent(
+            ksm=controller,
+            gpus=gpus,
+            history=History(hours=config.history_hours),
+            proc=config.proc_root,
+            interval=config.interval,
+            version=__version__,
+            node=os.uname().nodename,
+        )
+        port = sockets[0].getsockname()[1]
+        log.info(
+            "samepage-agent %s on http://%s:%d, mode %s: %s%s",
+            __version__,
+            config.listen.host,
+            port,
+            choice.mode,
+            choice.why,
+            " (dry run)" if config.dry_run else "",
+        )
+        asyncio.run(_serve(agent, config, sockets, parent))
+    finally:
+        lock.release()
+        for opened in sockets:
+            opened.close()
+    return 0
+
+
+async def _serve(
+    agent: Agent, config: AgentConfig, sockets: list[socket.socket], parent: int
+) -> None:
+    stop = asyncio.Event()
+    running = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        running.add_signal_handler(number, stop.set)
+    if config.exit_with_parent:
+        stop_with_parent(parent)
+    app = build_app(agent, listen=config.listen, allow_host=config.allow_host)
+    server = serve(app, sockets)
+    try:
+        await agent.run(stop)
+    finally:
+        server.stop()
+        await server.close_all_connections()
+    log.info("stopped")

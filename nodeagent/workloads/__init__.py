@@ -1,0 +1,1 @@
+"""Which container or pod a process belongs to."""

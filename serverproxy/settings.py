@@ -1,0 +1,77 @@
+"""Settings of the applications, from the environment of the Jupyter server.
+
+jupyter-server-proxy loads its entries before any extension has read its configuration, so the
+environment is the one place both the entries and the launcher can look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from serverproxy.errors import SettingError
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppSettings:
+    """Choices an administrator can make; None leaves the choice to us.
+
+    openrefine_home: folder that holds OpenRefine's `webapp/` and `server/`.
+        SAMEPAGE_OPENREFINE_HOME, or OPENREFINE_HOME.
+    openrefine_data_dir: folder of a user's projects, `$XDG_DATA_HOME/openrefine` when None.
+        SAMEPAGE_OPENREFINE_DATA_DIR; `~` is the user's home.
+    openrefine_heap_mib: Java heap in MiB; sized from the free memory when None.
+        SAMEPAGE_OPENREFINE_HEAP_MIB.
+    openrefine_autosave_minutes: minutes between saves, >= 1. SAMEPAGE_OPENREFINE_AUTOSAVE_MINUTES.
+    rstudio_rserver: path of `rserver`. SAMEPAGE_RSTUDIO_RSERVER.
+    rstudio_r: path of `R`. SAMEPAGE_RSTUDIO_R, or RSTUDIO_WHICH_R.
+    """
+
+    openrefine_home: Path | None = None
+    openrefine_data_dir: Path | None = None
+    openrefine_heap_mib: int | None = None
+    openrefine_autosave_minutes: int = 1
+    rstudio_rserver: Path | None = None
+    rstudio_r: Path | None = None
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> AppSettings:
+        """Read the settings; SettingError names the variable that is wrong. Pure."""
+        home = env.get("HOME", "/")
+        return cls(
+            openrefine_home=_path(env, home, "SAMEPAGE_OPENREFINE_HOME", "OPENREFINE_HOME"),
+            openrefine_data_dir=_path(env, home, "SAMEPAGE_OPENREFINE_DATA_DIR"),
+            openrefine_heap_mib=_number(env, "SAMEPAGE_OPENREFINE_HEAP_MIB", 128),
+            openrefine_autosave_minutes=_number(env, "SAMEPAGE_OPENREFINE_AUTOSAVE_MINUTES", 1)
+            or cls.openrefine_autosave_minutes,
+            rstudio_rserver=_path(env, home, "SAMEPAGE_RSTUDIO_RSERVER"),
+            rstudio_r=_path(env, home, "SAMEPAGE_RSTUDIO_R", "RSTUDIO_WHICH_R"),
+        )
+
+
+def _path(env: Mapping[str, str], home: str, *names: str) -> Path | None:
+    for name in names:
+        text = env.get(name, "").strip()
+        if not text:
+            continue
+        if text == "~" or text.startswith("~/"):
+            text = home + text[1:]
+        path = Path(text)
+        if not path.is_absolute():
+            raise SettingError(name, text, "Give an absolute path, or one that starts with ~/.")
+        return path
+    return None
+
+
+def _number(env: Mapping[str, str], name: str, least: int) -> int | None:
+    text = env.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise SettingError(name, text, f"Give a whole number, {least} or more.")
+    return value

@@ -1,0 +1,143 @@
+"""The RStudio entry with a stand-in for rserver, behind a real Jupyter server.
+
+No RStudio runs here: the stand-in knows the options of a version and tells what it was given.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import psutil
+import pytest
+
+from tests.standins.jupyter_process import JupyterProcess, start_jupyter
+from tests.standins.rserver_table import TABLES, write_rserver
+
+
+@contextmanager
+def running(base: Path, version: str, **env: str) -> Iterator[JupyterProcess]:
+    write_rserver(base / "bin", version)
+    r = base / "bin/R"
+    r.write_text("#!/bin/sh\n")
+    r.chmod(0o755)
+    (base / "tmp").mkdir(exist_ok=True)
+    path = f"{base / 'bin'}:{os.environ['PATH']}"
+    server = start_jupyter(base, {"PATH": path, "TMPDIR": str(base / "tmp"), **env})
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def get(server: JupyterProcess, path: str = "", **headers: str) -> dict[str, Any]:
+    session = server.session()
+    session.cookies.set("rs-csrf-token", "of-rstudio")
+    answer = session.get(f"{server.url}rstudio/{path}", headers=headers, timeout=60)
+    assert answer.status_code == 200, answer.text
+    value: dict[str, Any] = answer.json()
+    return value
+
+
+def options(told: dict[str, Any]) -> dict[str, str]:
+    pairs = (argument.removeprefix("--").partition("=") for argument in told["argv"])
+    return {name: value for name, _, value in pairs}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterProcess]:
+    with running(tmp_path_factory.mktemp("rstudio"), "2024.12.0+467") as process:
+        yield process
+
+
+def test_starts_on_a_private_socket(server: JupyterProcess) -> None:
+    told = get(server)
+    given = options(told)
+    socket = Path(given["www-socket"])
+    assert stat.S_ISSOCK(socket.stat().st_mode)
+    assert socket.parent.stat().st_mode & 0o777 == 0o700
+    assert Path(given["secure-cookie-key-file"]).stat().st_mode & 0o777 == 0o600
+    assert given["www-root-path"] == "/user/alice/rstudio/"
+    assert "www-port" not in given
+    assert told["path"] == "/"
+    assert told["environment"]["RS_LOGGER_TYPE"] == "stderr"
+    assert not psutil.Process(told["pid"]).net_connections("inet"), "it listens on TCP"
+
+
+def test_the_token_of_jupyter_does_not_reach_it(server: JupyterProcess) -> None:
+    told = get(server, "page")
+    assert server.token not in str(told)
+    assert told["headers"]["Authorization"] == ""
+    assert "rs-csrf-token=of-rstudio" in told["headers"]["Cookie"]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/auth-sign-in?x=1",
+        "/user/alice/rstudio/auth-sign-in?x=1",
+        "http://hub.example.org:8787/auth-sign-in?x=1",
+        "https://hub.example.org, hub.example.org/user/alice/rstudio/auth-sign-in?x=1",
+        "http://localhost/auth-sign-in?x=1",
+    ],
+)
+def test_redirects_stay_below_the_prefix(server: JupyterProcess, target: str) -> None:
+    answer = server.session().get(
+        f"{server.url}rstudio/a/b",
+        params={"to": target},
+        headers={"Host": "hub.example.org", "X-Forwarded-Proto": "https"},
+        allow_redirects=False,
+        timeout=60,
+    )
+    assert answer.status_code == 302
+    where = urljoin("https://hub.example.org/user/alice/rstudio/a/b", answer.headers["Location"])
+    assert where == "https://hub.example.org/user/alice/rstudio/auth-sign-in?x=1"
+
+
+def test_redirects_elsewhere_are_left_alone(server: JupyterProcess) -> None:
+    answer = server.session().get(
+        f"{server.url}rstudio/a",
+        params={"to": "https://www.example.com/login"},
+        allow_redirects=False,
+        timeout=60,
+    )
+    assert answer.headers["Location"] == "https://www.example.com/login"
+
+
+@pytest.mark.parametrize("version", sorted(set(TABLES) - {"2024.12.0+467"}))
+def test_every_version_starts_and_leaves_nothing(tmp_path: Path, version: str) -> None:
+    with running(tmp_path, version) as server:
+        told = get(server)
+        given = options(told)
+        if "www-socket" not in TABLES[version]:
+            assert given["www-address"] == "127.0.0.1"
+            sockets = psutil.Process(told["pid"]).net_connections("tcp")
+            listening = {each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN}
+            assert listening == {"127.0.0.1"}
+        rserver = psutil.Process(told["pid"])
+        assert list((tmp_path / "tmp").glob("samepage-rstudio-*"))
+    assert not rserver.is_running()
+    assert not list((tmp_path / "tmp").glob("samepage-rstudio-*"))
+
+
+def test_without_r_a_click_says_what_to_install(tmp_path: Path) -> None:
+    with running(tmp_path, "2024.12.0+467", RSTUDIO_WHICH_R="/nonexistent/R") as server:
+        answer = server.session().get(f"{server.url}rstudio/", timeout=60)
+        assert answer.status_code == 503
+        assert "/nonexistent/R, which is set as R" in answer.text
+        assert not list((tmp_path / "tmp").glob("samepage-rstudio-*"))
+
+
+def test_shutting_down_from_the_menu_leaves_nothing(tmp_path: Path) -> None:
+    with running(tmp_path, "2024.12.0+467") as server:
+        rserver = psutil.Process(get(server)["pid"])
+        answer = server.session().post(f"{server.url}api/shutdown", timeout=30)
+        assert answer.status_code == 200
+        server.process.wait(30)
+        assert not rserver.is_running()
+        assert not list((tmp_path / "tmp").glob("samepage-rstudio-*"))

@@ -1,0 +1,32 @@
+"""What the demo says about the agent's /v1/node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from demo.agent import sentence
+
+KSM: dict[str, Any] = {"supported": True, "mode": "observe", "problem": None}
+
+
+@pytest.mark.parametrize(
+    ("ksm", "is_root", "part"),
+    [
+        pytest.param({"mode": "tune"}, True, "put back as found", id="tune"),
+        pytest.param({}, False, "tuning it needs root", id="observe"),
+        pytest.param({}, True, "as asked", id="root-observes"),
+        pytest.param({"mode": "off"}, True, "left alone", id="off"),
+        pytest.param({"supported": False}, True, "no KSM", id="no-ksm"),
+        pytest.param(
+            {"problem": {"message": "Read-only.", "fix": "Mount it."}},
+            True,
+            "Read-only. Mount it.",
+            id="problem",
+        ),
+        pytest.param({"problem": {"message": "Gone.", "fix": None}}, True, "Gone.", id="no-fix"),
+    ],
+)
+def test_sentence(ksm: dict[str, Any], is_root: bool, part: str) -> None:
+    assert part in sentence(KSM | ksm, is_root=is_root)

@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pytest
+
+from nodeagent.ksm.facts import KsmFacts
+from nodeagent.ksm.processes import UNKNOWN, ProcessStat, ProcessWatch, parse_ksm_stat
+from nodeagent.ksm.sysfs import KsmDir
+from tests.unit.nodeagent.support import MIB, FakeRoot
+
+
+@pytest.mark.parametrize(
+    ("text", "stat"),
+    [
+        ("", None),
+        ("ksm_rmap_items 0\n", ProcessStat(rmap_items=0, merge_any=None)),
+        (
+            "ksm_rmap_items 12\nksm_process_profit -4096\nksm_merge_any: no\nksm_mergeable: no\n",
+            ProcessStat(rmap_items=12, merge_any=False),
+        ),
+        (
+            "ksm_rmap_items 0\nksm_merge_any: no\nksm_mergeable: yes\n",
+            ProcessStat(rmap_items=0, merge_any=True),
+        ),
+        ("ksm_rmap_items many\n", None),
+    ],
+)
+def test_ksm_stat(text: str, stat: ProcessStat | None) -> None:
+    assert parse_ksm_stat(text) == stat
+
+
+def test_survey_counts_opted_in_memory_and_what_ksmd_has_not_met(root: FakeRoot) -> None:
+    container = "0::/docker/" + "ab" * 32
+    root.process(100, private_mib=100, rmap_items=256 * 60, cgroup=container)
+    root.process(101, private_mib=50, cgroup=container)
+    root.process(102, private_mib=900, merge_any=False)
+    seen = ProcessWatch(root.proc, page_bytes=4096).survey(0.0)
+    assert (seen.processes, seen.workloads, seen.visible) == (2, 1, True)
+    assert seen.candidate_bytes == 150 * MIB
+    assert seen.unseen_bytes == 90 * MIB
+
+
+def test_kernel_without_flags_is_not_visible(root: FakeRoot) -> None:
+    root.process(100, private_mib=8, rmap_items=10, merge_any=None)
+    root.process(101, private_mib=8, rmap_items=0, merge_any=None)
+    seen = ProcessWatch(root.proc, page_bytes=4096).survey(0.0)
+    assert (seen.processes, seen.visible) == (1, False)
+
+
+def test_kernel_without_ksm_stat_is_unknown(root: FakeRoot) -> None:
+    (root.proc / "37/ksm_stat").unlink()
+    assert ProcessWatch(root.proc, page_bytes=4096).survey(0.0) == UNKNOWN
+
+
+def test_arrival_is_seen_once_and_only_by_the_young(root: FakeRoot) -> None:
+    watch = ProcessWatch(root.proc, page_bytes=4096)
+    root.process(100, merge_any=False)
+    watch.survey(0.0)
+    assert not watch.arrivals(2.0)
+    # The flag comes from the process itself, after it was first seen.
+    root.process(100, private_mib=1)
+    assert watch.arrivals(4.0)
+    watch.survey(5.0)
+    assert not watch.arrivals(6.0)
+    root.process(101, merge_any=False)
+    assert not watch.arrivals(7.0)
+    root.process(101)
+    assert not watch.arrivals(60.0)  # the next survey finds it
+
+
+def test_facts_of_a_full_kernel(root: FakeRoot) -> None:
+    root.set(
+        pages_sharing=10, ksm_zero_pages=2, general_profit=-64, advisor_mode="none [scan-time]"
+    )
+    (root.proc / "pressure").mkdir()
+    (root.proc / "pressure/memory").write_text("some avg10=12.50 avg60=0 avg300=0 total=1\n")
+    taken = KsmFacts(KsmDir(root.sys), root.proc, clock=lambda: 5.0, page_bytes=4096).read()
+    assert taken.saved_bytes == 12 * 4096
+    assert (taken.general_profit, taken.advisor) == (-64, "scan-time")
+    assert taken.ksmd_cpu_seconds == 2.0
+    assert taken.memory_stall == 0.125
+    assert taken.cpu_stall is None
+
+
+def test_facts_of_an_old_kernel(root: FakeRoot) -> None:
+    root.remove("smart_scan", "advisor_mode", "general_profit", "pages_scanned", "ksm_zero_pages")
+    (root.proc / "37/schedstat").unlink()
+    (root.proc / "37/stat").write_text("37 (ks md) S 2 0 0 0 -1 0 0 0 0 0 100 300 0 0 25 5 1 0 5\n")
+    taken = KsmFacts(KsmDir(root.sys), root.proc, clock=lambda: 5.0, page_bytes=4096).read()
+    assert taken.general_profit is None
+    assert taken.smart_scan is None
+    assert taken.ksmd_cpu_seconds == 4.0
+
+
+def test_ksmd_that_is_not_visible(root: FakeRoot, tmp_path: Path) -> None:
+    (root.proc / "37/comm").write_text("other\n")
+    taken = KsmFacts(KsmDir(root.sys), root.proc, clock=lambda: 5.0, page_bytes=4096).read()
+    assert taken.ksmd_cpu_seconds is None
