@@ -44,6 +44,9 @@ screenshots: ## rewrite the pictures in docs/
 	@scripts/setup.sh test
 	$(BIN)/python -m tests.browser.screenshots
 
+settings: ## rewrite docs/settings.md from the settings themselves
+	PYTHONPATH=. $(BIN)/python scripts/settings_page.py
+
 wheel: ## dist/*.whl and *.tar.gz
 	@scripts/setup.sh test
 	$(BIN)/python -m build
@@ -55,4 +58,4 @@ constraints: ## rewrite constraints.txt from what is installed in .venv
 clean: ## everything that was built or installed here
 	rm -rf .venv .demo .cache dist build labext/labextension labext/lab/lib labext/lab/node_modules *.egg-info
 
-.PHONY: help demo test lint check-lab check-python format bench screenshots wheel constraints clean
+.PHONY: help demo test lint check-lab check-python format bench screenshots settings wheel constraints clean

@@ -29,7 +29,7 @@ configuration would leave both, so it would flatter us). Every start has an empt
 
 One run, interleaved: plain, bundle, plain, bundle, ... after one uncounted start of each, the
 order turned round in every second pair. Time is from the start of the process to the first 200 of
-`/lab` with the token, asked again every 5 ms; CPU time until then (with children) hardly depends
+`/lab` with the token, asked again every 5 ms; CPU time until then (with children) depends less
 on what else the machine does. Memory is the server process's, once its resident
 size has stood still for 2 s: RSS, and USS (what only this process maps) from `smaps_rollup`.
 Differences are of the pair; shown are medians with their quartiles. MB is 10^6 bytes.
@@ -162,7 +162,7 @@ def picture(plain: Sequence[Start], bundle: Sequence[Start], file: Path) -> None
         axis.plot([0, 1], medians, "o-", color="tab:orange", linewidth=2.5, label="median")
         axis.set_xticks([0, 1], ["plain", "bundle"])
         axis.set_xlim(-0.3, 1.3)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.1 * axis.get_ylim()[1])
         axis.set_ylabel(unit)
         axis.legend(loc="lower right")
     figure.tight_layout()

@@ -273,7 +273,11 @@ class _Demo:
         else:
             failed = [name for name, state in features.items() if state == "failed"]
             bundle = f"with the bundle{', failed: ' + ', '.join(failed) if failed else ''}"
-        installed = "" if lab.is_installed() else ", not installed here: no applications"
+        installed = (
+            ""
+            if lab.is_installed()
+            else ", not installed in this environment: no applications (type: make demo)"
+        )
         _step(3, "JupyterLab", f"{client.base}  {bundle}{installed}", begun)
         return client
 

@@ -7,9 +7,12 @@ Java is executed directly with the options that OpenRefine's script would give i
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import shlex
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from serverproxy import free_memory
 from serverproxy.apps import AppDefinition
@@ -20,7 +23,11 @@ from serverproxy.host import Host
 from serverproxy.launch import ends_with_parent, literal, stop_at_exit
 from serverproxy.preflight import openrefine as preflight
 from serverproxy.preflight.openrefine_home import OpenRefineHome
+from serverproxy.runtime_dir import RuntimeDir
+from serverproxy.secret_file import write_secret
 from serverproxy.settings import AppSettings
+from serverproxy.supervised import Ask, Start, StartRequest, Supervised, supervised
+from serverproxy.supervisor.spec import TcpEndpoint
 
 DEFINITION = AppDefinition(
     name="openrefine",
@@ -60,6 +67,35 @@ def command(port: int) -> list[str]:
 
 def start_command(port: int, host: Host) -> list[str]:
     """Command line for this machine; AppError with reason and fix when it cannot run."""
+    marker = f"-Dsamepage.server={os.getpid()}"
+    java = _java_here(port, host, marker)
+    stop_at_exit(marker, DEFINITION.stop_grace_seconds)
+    return ends_with_parent(java, host)
+
+
+def start_supervised(request: StartRequest) -> Start:
+    """One start below a secret path, so that its TCP port is of no use to other users.
+
+    OpenRefine up to 3.10 cannot listen on a unix socket and asks nobody for a password. Below
+    another path than the secret one it answers 404, also to the user `nobody` of this machine. The
+    path is in an argument file of mode 0600: command lines are open to all, and Java repeats what
+    it finds in JDK_JAVA_OPTIONS or JAVA_TOOL_OPTIONS in its output, which the start page shows.
+    """
+    if not isinstance(request.endpoint, TcpEndpoint):
+        raise TypeError("OpenRefine listens on TCP.")
+    secret = f"/{secrets.token_urlsafe(32)}"
+    arguments = _private.make() / f"java-{request.endpoint.port}.args"
+    # No performance data: a file with all arguments in /tmp, of use to nobody here.
+    write_secret(arguments, f"-Drefine.context_path={secret}\n-XX:-UsePerfData\n")
+    return Start(
+        argv=_java_here(request.endpoint.port, Host(), f"@{arguments}"),
+        context_path=secret,
+        # Its server listens before its application is there, and answers 404 or 503 until then.
+        ready_statuses=frozenset(range(200, 400)),
+    )
+
+
+def _java_here(port: int, host: Host, *more: str) -> list[str]:
     settings = AppSettings.from_env(host.env)
     facts = preflight.look(host, settings)
     report = preflight.judge(facts)
@@ -73,18 +109,50 @@ def start_command(port: int, host: Host) -> list[str]:
             "There is no longer enough free memory.",
             "Shut down kernels you do not need, then try again.",
         )
-    marker = f"-Dsamepage.server={os.getpid()}"
-    stop_at_exit(marker, DEFINITION.stop_grace_seconds)
-    java = java_command(
+    return java_command(
         java=program,
         home=facts.home,
         port=port,
         data_dir=facts.data.path,
         heap_mib=heap,
         autosave_minutes=settings.openrefine_autosave_minutes,
-        more=(marker, *java_options(host.env.get("JAVA_OPTIONS", ""))),
+        more=(*more, *java_options(host.env.get("JAVA_OPTIONS", ""))),
     )
-    return ends_with_parent(java, host)
+
+
+async def open_file(ask: Ask, file: Path) -> str:
+    """Make a project of a file; gives its page. AppError with what OpenRefine says otherwise."""
+    _, _, body = await ask("GET", "command/core/get-csrf-token")
+    token = json.loads(body)["token"]
+    status, headers, body = await ask(
+        "POST",
+        f"command/core/create-project-from-upload?csrf_token={token}",
+        form={"project-name": file.stem},
+        upload=("project-file", file),
+    )
+    project = parse_qs(urlsplit(headers.get("location", "")).query).get("project")
+    if status != 302 or not project:
+        text = " ".join(body.decode("utf-8", "replace").split())[:300]
+        raise AppError(
+            "not_imported",
+            f"OpenRefine did not make a project of {file.name} (HTTP {status}). {text}",
+            "Open OpenRefine and import the file there: its first page shows how it is read.",
+        )
+    return f"project?project={project[0]}"
+
+
+_private = RuntimeDir("openrefine")
+supervised(
+    command,
+    Supervised(
+        start=start_supervised,
+        endpoint=lambda: "tcp",
+        stop_grace_s=DEFINITION.stop_grace_seconds,
+        # None are quiet: its pages ask for get-processes only while an operation is under way.
+        suffixes=frozenset({".csv", ".tsv", ".txt", ".json", ".xml", ".xls", ".xlsx", ".ods"}),
+        open_file=open_file,
+    ),
+)
 
 
 def java_options(text: str) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ from serverproxy.preflight import rstudio as preflight
 from serverproxy.rstudio_options import RStudioRun, arguments, database_config
 from serverproxy.runtime_dir import RuntimeDir
 from serverproxy.settings import AppSettings
+from serverproxy.supervised import Start, StartRequest, Supervised, supervised
+from serverproxy.supervisor.spec import EndpointChoice, TcpEndpoint
 
 DEFINITION = AppDefinition(
     name="rstudio",
@@ -38,12 +40,16 @@ def describe() -> dict[str, object]:
     return make_entry(
         DEFINITION,
         command=_make_command(private, socket if use_socket else None),
-        environment={
-            "USER": literal([host.login])[0],
-            "RS_LOGGER_TYPE": "stderr",  # its default is syslog, where a container shows nothing
-        },
+        environment={name: literal([text])[0] for name, text in _environment(host).items()},
         unix_socket=socket if use_socket else None,
     )
+
+
+def _environment(host: Host) -> dict[str, str]:
+    return {
+        "USER": host.login,
+        "RS_LOGGER_TYPE": "stderr",  # its default is syslog, where a container shows nothing
+    }
 
 
 def _wants_socket(host: Host) -> bool:
@@ -62,7 +68,34 @@ def _make_command(private: RuntimeDir, socket: Path | None) -> Callable[[int, st
         except AppError as error:
             raise as_http_error(DEFINITION.title, error) from error
 
-    return command
+    def start_supervised(request: StartRequest) -> Start:
+        here, endpoint = Host(), request.endpoint
+        return Start(
+            argv=_prepare(
+                here,
+                private,
+                None if isinstance(endpoint, TcpEndpoint) else endpoint.path,
+                endpoint.port if isinstance(endpoint, TcpEndpoint) else 0,
+                request.base_url,
+            ),
+            environment=_environment(here),
+            cwd=request.folder,
+        )
+
+    return supervised(
+        command,
+        Supervised(
+            start=start_supervised,
+            endpoint=_choose_endpoint,
+            stop_grace_s=DEFINITION.stop_grace_seconds,
+            # An open tab asks for events around the clock.
+            quiet_paths=(r"/events/get_events\b",),
+        ),
+    )
+
+
+def _choose_endpoint() -> EndpointChoice:
+    return "unix" if _wants_socket(Host()) else "tcp"
 
 
 def start_command(
@@ -72,6 +105,14 @@ def start_command(
 
     AppError with reason and fix when RStudio cannot run here.
     """
+    command = _prepare(host, private, socket, port, base_url)
+    stop_at_exit(str(private.path), DEFINITION.stop_grace_seconds)
+    return ends_with_parent(command, host)
+
+
+def _prepare(
+    host: Host, private: RuntimeDir, socket: Path | None, port: int, base_url: str
+) -> list[str]:
     facts = preflight.look(host, AppSettings.from_env(host.env))
     report = preflight.judge(facts)
     if not report.available or facts.rserver is None or facts.options is None:
@@ -88,8 +129,7 @@ def start_command(
     options = arguments(facts.options, run)
     private.make()
     _write_files(run)
-    stop_at_exit(str(run.private), DEFINITION.stop_grace_seconds)
-    return ends_with_parent([str(facts.rserver), *options], host)
+    return [str(facts.rserver), *options]
 
 
 def _write_files(run: RStudioRun) -> None:

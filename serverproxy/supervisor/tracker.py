@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 from serverproxy.supervisor.environment import MARK
 from serverproxy.supervisor.members import find_members
 from serverproxy.supervisor.processes import PROC, MarkReader, ProcessRow, read_rows
 from serverproxy.supervisor.registry import RunRecord, read_boot_id
+
+# A walk is no snapshot: who forks and ends while it goes on is missed with its child. So "nobody"
+# counts only when several walks say so.
+_WALKS = 3
+_PAUSE_S = 0.01
 
 
 class Tracker:
@@ -32,9 +38,17 @@ class Tracker:
         if not self._same_boot:
             return []
         with self._lock:
-            rows = read_rows(self._proc)
-            marks = self._marks.read(rows)
-            members = find_members(rows, self.record, marks, self._known, strict=self._strict)
-            members = [row for row in members if row.pid != os.getpid()]
-            self._known = {row.key for row in members}
+            for _ in range(_WALKS):
+                members = self._walk()
+                if members:
+                    break
+                time.sleep(_PAUSE_S)
+        return members
+
+    def _walk(self) -> list[ProcessRow]:
+        rows = read_rows(self._proc)
+        marks = self._marks.read(rows)
+        members = find_members(rows, self.record, marks, self._known, strict=self._strict)
+        members = [row for row in members if row.pid != os.getpid()]
+        self._known = {row.key for row in members}
         return members

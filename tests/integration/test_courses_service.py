@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_jupyter.jupyter_server import *  # noqa: F403 - see labext_server
 
 from demo.git_server import GitServer
 from labext.courses.launch import WorkerError, run_worker
@@ -21,6 +20,7 @@ from labext.courses.model import Course, Progress
 from labext.courses.protocol import Job, Result
 from labext.courses.service import CourseService, Timing
 from tests.integration.courses_upstream import Teacher, silent_server
+from tests.integration.jupyter_fixtures import *  # noqa: F403 - fixtures
 from tests.integration.labext_server import LIMIT_SECONDS, Client, LagProbe
 
 LOG = logging.getLogger("test-courses")

@@ -11,6 +11,16 @@ describe('splitProse', () => {
     ]);
   });
 
+  it('takes the command a sentence ends with', () => {
+    expect(splitProse('Ask the operator to run: apt-get install openrefine')).toEqual([
+      { text: 'Ask the operator to run: ', code: false },
+      { text: 'apt-get install openrefine', code: true }
+    ]);
+    expect(splitProse('It will rerun: later')).toEqual([
+      { text: 'It will rerun: later', code: false }
+    ]);
+  });
+
   it('leaves an odd backtick as text', () => {
     expect(splitProse('Run `a` and `b')).toEqual([
       { text: 'Run ', code: false },

@@ -136,11 +136,13 @@ function ServerMemory(props: ITranslated & { memory: IServerMemory }): React.JSX
         />
       ) : null}
       <p className="jp-Samepage-quiet">
-        {sourceWords(memory.source, trans)}.
-        {memory.limit_bytes === null && memory.used_bytes !== null
-          ? ` ${trans.__('No limit is set.')}`
-          : ''}
-        {memory.message ? ` ${memory.message}` : ''}
+        {memory.message ??
+          [
+            `${sourceWords(memory.source, trans)}.`,
+            memory.limit_bytes === null && memory.used_bytes !== null
+              ? trans.__('No limit is set.')
+              : ''
+          ].join(' ')}
       </p>
       {warning !== null ? <Trouble message={warning} fix={null} trans={trans} /> : null}
     </section>

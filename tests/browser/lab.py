@@ -1,0 +1,96 @@
+"""JupyterLab in a page, in the words of the tests."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+COURSES_TAB = 'li[data-id="jupyter-samepage-courses"]'
+
+# What plain JupyterLab itself logs in headless Chromium, and requests that an installation without
+# network cannot make. Anything else on the console fails a test.
+HARMLESS = re.compile(
+    r"Failed to load resource: net::ERR_|favicon|ResizeObserver loop|\[vite\]|"
+    r"api/(kernels|sessions|terminals)/.*(404|400)",
+)
+
+
+class Lab:
+    """One JupyterLab page; `errors` collects what its console and scripts complain about."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on(
+            "console",
+            lambda message: (
+                self.errors.append(f"{message.text} ({message.location.get('url', '')})")
+                if message.type == "error" and not HARMLESS.search(message.text)
+                else None
+            ),
+        )
+        page.goto(url)
+        expect(page.locator("#jupyterlab-splash")).to_have_count(0, timeout=60_000)
+        expect(page.locator("#jp-main-dock-panel")).to_be_visible()
+
+    def launcher(self) -> Locator:
+        """The launcher, opened when it is not there."""
+        launcher = self.page.locator(".jp-Launcher").first
+        if not launcher.is_visible():
+            self.page.get_by_role("button", name=re.compile("New Launcher")).first.click()
+        expect(launcher).to_be_visible()
+        return launcher
+
+    def card(self, title: str) -> Locator:
+        """The launcher card of an application."""
+        section = (
+            self.launcher()
+            .locator(".jp-Launcher-section")
+            .filter(has=self.page.locator(".jp-Launcher-sectionTitle", has_text="Applications"))
+        )
+        return section.locator(".jp-LauncherCard").filter(has_text=title)
+
+    def courses(self) -> Locator:
+        """The Courses panel, opened when it is closed."""
+        panel = self.page.locator("#jupyter-samepage-courses")
+        if not panel.is_visible():
+            self.page.locator(COURSES_TAB).click()
+        expect(panel).to_be_visible()
+        return panel
+
+    def theme(self, name: str) -> None:
+        """Switch to `name`, such as "JupyterLab Dark"."""
+        self.page.get_by_role("menuitem", name="Settings", exact=True).click()
+        self.page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Theme$")).hover()
+        self.page.locator(".lm-Menu-itemLabel", has_text=re.compile(f"^{name}$")).click()
+        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", name)
+
+    def open_file(self, path: str) -> None:
+        """Open a file through the URL, as a link in a course would."""
+        base = self.page.url.split("/lab")[0]
+        self.page.goto(f"{base}/lab/tree/{path}")
+        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0, timeout=60_000)
+
+    def run_all_cells(self) -> None:
+        """Run the open notebook and wait until its kernel is idle again."""
+        notebook = self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+        expect(notebook.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
+            "data-status", "idle", timeout=60_000
+        )
+        self.page.get_by_role("menuitem", name="Run", exact=True).click()
+        self.page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
+        prompt = notebook.locator(".jp-CodeCell .jp-InputPrompt").last
+        expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=120_000)
+
+    def close_dialogs(self) -> None:
+        """Nothing modal in the way of a picture."""
+        for button in self.page.locator(".jp-Dialog button.jp-mod-accept").all():
+            button.click()
+
+    def picture(self, path: Path) -> None:
+        """A screenshot without a text cursor or a hover."""
+        self.page.mouse.move(640, 790)
+        self.page.screenshot(path=path, animations="disabled", caret="hide")
