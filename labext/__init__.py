@@ -16,3 +16,12 @@ def _jupyter_server_extension_points() -> list[dict[str, object]]:
     from labext.extension import SamepageExtension
 
     return [{"module": "labext", "app": SamepageExtension}]
+
+
+def __getattr__(name: str) -> str:
+    """`__version__`, looked up when somebody asks: reading metadata at import costs every start."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("jupyter-samepage")

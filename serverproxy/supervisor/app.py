@@ -417,10 +417,12 @@ class ManagedApp:
                     stranger_since = now if stranger_since is None else stranger_since
                 else:
                     stranger_since = None
-                if False and (stranger_since is not None and now - stranger_since >= _STRANGER_S):
+                if ownership.owner is Owner.ANOTHER_USER or (
+                    stranger_since is not None and now - stranger_since >= _STRANGER_S
+                ):
                     tail = await self.read_log(TAIL_LINES)
                     raise _Fail(explain_taken(self.title, spec.endpoint, ownership.owner, tail))
-                if ownership.owner is not Owner.NOBODY:
+                if ownership.owner in {Owner.OURS, Owner.UNKNOWN}:
                     exposed = ownership.exposed
                     prober.ask()
                 await self._trim_log()

@@ -77,13 +77,17 @@ class Lab:
     def run_all_cells(self) -> None:
         """Run the open notebook and wait until its kernel is idle again."""
         notebook = self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
-        expect(notebook.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
-            "data-status", "idle", timeout=60_000
-        )
+        indicator = notebook.locator(".jp-Notebook-ExecutionIndicator")
+        expect(indicator).to_have_attribute("data-status", "idle", timeout=60_000)
+        # The notebook calls itself idle before it has a kernel; the status bar knows.
+        expect(self.page.get_by_text(re.compile(r"\| Idle"))).to_be_visible(timeout=60_000)
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
-        prompt = notebook.locator(".jp-CodeCell .jp-InputPrompt").last
-        expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=120_000)
+        # An exercise that is still empty gets no number, so the last prompt says nothing.
+        prompts = notebook.locator(".jp-CodeCell .jp-InputPrompt")
+        expect(prompts.filter(has_text=re.compile(r"\[\d+\]:")).first).to_be_visible(timeout=60_000)
+        expect(prompts.filter(has_text="[*]:")).to_have_count(0, timeout=120_000)
+        expect(indicator).to_have_attribute("data-status", "idle", timeout=120_000)
 
     def close_dialogs(self) -> None:
         """Nothing modal in the way of a picture."""
