@@ -1,4 +1,4 @@
-"""Writes docs/settings.md from the settings themselves: `python scripts/settings_page.py [--check]`.
+"""Writes docs/settings.md from the settings: `python scripts/settings_page.py [--check]`.
 
 A setting's meaning, unit and default stand once, beside the setting; the page is a copy of that.
 """
@@ -71,7 +71,7 @@ def page() -> str:
         "",
         "## In the Jupyter server",
         "",
-        "Traitlets: in `jupyter_server_config.py`, or on the command line as `--Samepage.name=value`.",
+        "Traitlets: in `jupyter_server_config.py`, or on a command line (`--Samepage.name=value`).",
         "",
     ]
     for configurable in configurables():

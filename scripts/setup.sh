@@ -7,7 +7,6 @@ cd "$(dirname "$0")/.."
 goal=${1:?usage: scripts/setup.sh demo|test|bench}
 venv=$PWD/.venv
 stamps=$venv/.samepage
-notes=()
 
 say() { printf '[setup] %s\n' "$*"; }
 die() {
@@ -56,7 +55,7 @@ want() {
   local what=$1
   shift
   try_apt "$@" && return 0
-  notes+=("$what is not installed. On Debian or Ubuntu, type:  sudo apt-get install $*")
+  say "$what is not installed. On Debian or Ubuntu, type:  sudo apt-get install $*"
 }
 
 find_python() {
@@ -135,7 +134,7 @@ stamp() { printf '%s\n' "$now" >"$stamps/$1"; }
 mapfile -t front < <(find labext/lab \( -path '*/node_modules' -o -path '*/lib' -o -name '*.tsbuildinfo' -o -name .eslintcache \) -prune -o -type f -print | sort)
 if changed npm labext/lab/package.json labext/lab/package-lock.json || [ ! -d labext/lab/node_modules ]; then
   say "npm packages of labext/lab"
-  (cd labext/lab && npm ci --no-audit --no-fund --loglevel=error) || die "npm ci failed in labext/lab (see above)." "Is the npm registry reachable from here?"
+  (cd labext/lab && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error) || die "npm ci failed in labext/lab (see above)." "Is the npm registry reachable from here?"
   stamp npm
 fi
 
@@ -173,5 +172,4 @@ if [ "$(readlink "$link" 2>/dev/null)" != "$PWD/labext/labextension" ]; then
   ln -s "$PWD/labext/labextension" "$link"
 fi
 
-for note in "${notes[@]:+${notes[@]}}"; do say "$note"; done
 say "ready"

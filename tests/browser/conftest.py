@@ -89,7 +89,8 @@ def stop_demo(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: its agent holds KSM's lock, which tests of the agent want.
+@pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
     process, running = start_demo(tmp_path_factory.mktemp("demo"), "--stations", "8")
     try:
@@ -98,7 +99,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
         stop_demo(process)
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: Playwright keeps an event loop running, in which no other can start.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     executable = chromium.find()
     if executable is None:

@@ -103,10 +103,11 @@ def merge_any(pid: int) -> bool | None:
 
 
 def install(folder: Path, target: str = "labext.kernels.provisioner:SamepageProvisioner") -> None:
-    info = folder / "samepage_under_test-0.dist-info"
+    # The real name, first on the path: it hides the installed distribution and its entry points.
+    info = folder / "jupyter_samepage-0.dist-info"
     info.mkdir(parents=True)
     group = "jupyter_client.kernel_provisioners"
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: samepage-under-test\nVersion: 0\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: jupyter-samepage\nVersion: 0\n")
     (info / "entry_points.txt").write_text(f"[{group}]\nsamepage-provisioner = {target}\n")
 
 
