@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from traitlets import Bool, Float, Unicode, default
+from traitlets import Bool, Dict, Float, Int, List, Unicode, default
 from traitlets.config import LoggingConfigurable
 
 
@@ -107,4 +107,84 @@ class Samepage(LoggingConfigurable):
         min=0.5,
         help="""How long a git server may take to tell its branches, in seconds, before the course
         counts as offline. Default: 15.""",
+    ).tag(config=True)
+
+    supervise_apps = Bool(
+        True,
+        help="""Whether Samepage starts, watches and stops the applications of jupyter-server-proxy
+        (those with a command). False leaves them to jupyter-server-proxy. Default: True.""",
+    ).tag(config=True)
+
+    app_ready_timeout = Float(
+        60.0,
+        min=1.0,
+        help="""How long an application may take until its first answer, in seconds; an entry whose
+        own `timeout` is longer has that. Default: 60.""",
+    ).tag(config=True)
+
+    app_wait_seconds = Float(
+        90.0,
+        min=1.0,
+        help="""How long a request that cannot show the start page (of a script, or a websocket)
+        waits for an application that starts, in seconds. Default: 90.""",
+    ).tag(config=True)
+
+    app_stop_grace_seconds = Float(
+        30.0,
+        min=0.0,
+        help="""How long an application may take to save and end after SIGTERM before it is killed,
+        in seconds. Keep it below the time your hub gives a server that stops. Default: 30.""",
+    ).tag(config=True)
+
+    app_idle_seconds = Dict(
+        value_trait=Float(min=0.0),
+        key_trait=Unicode(),
+        help="""Seconds without use until an application is stopped, by name; "*" stands for all
+        that are not named, 0 for never. Example: {"rstudio": 7200, "*": 3600}. Default: empty,
+        nothing is stopped for being idle.""",
+    ).tag(config=True)
+
+    app_idle_shown_seconds = Float(
+        60.0,
+        min=1.0,
+        help="Seconds without use until an application is shown as idle. Default: 60.",
+    ).tag(config=True)
+
+    app_max_starts = Int(
+        3,
+        min=1,
+        help="""How often an application that ends by itself is started within
+        `app_start_window_seconds` before it has to rest. A count. Default: 3.""",
+    ).tag(config=True)
+
+    app_start_window_seconds = Float(
+        60.0,
+        min=1.0,
+        help="The time in which `app_max_starts` are counted, in seconds. Default: 60.",
+    ).tag(config=True)
+
+    app_log_bytes = Int(
+        1 << 20,
+        min=4096,
+        help="""How much of its newest output is kept of each application, in bytes; on disk it
+        takes up to twice that. Default: 1048576.""",
+    ).tag(config=True)
+
+    app_upload_bytes = Int(
+        0,
+        min=0,
+        help="""Largest upload to an application, in bytes; 0: no limit, as uploads are passed on
+        piece by piece and take no memory here. Default: 0.""",
+    ).tag(config=True)
+
+    app_message_bytes = Int(
+        64 << 20,
+        min=1024,
+        help="Largest websocket message to or from an application, in bytes. Default: 67108864.",
+    ).tag(config=True)
+
+    app_keep_environment = List(
+        Unicode(),
+        help="""Names of environment variables that applications get although they look like a
+        secret of Jupyter or its hub (such as JUPYTERHUB_API_TOKEN). Default: none.""",
     ).tag(config=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.extension.application import ExtensionApp
 
+from labext.applications import Applications
 from labext.config import Samepage
 from labext.errors import ApiError
 from labext.features import Features, Name, State
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from labext.courses.service import CourseService
     from labext.memory import ServerMemory
     from labext.node import NodeAnswer
+    from serverproxy.jupyter.takeover import Takeover
 
 T = TypeVar("T")
 
@@ -39,6 +41,7 @@ class SamepageExtension(ExtensionApp):
         self._options = Samepage(config=self.config, log=self.log)
         self._features = Features()
         self._left_out: set[Name] = set()
+        self._unsupervised = ""
         # Not the loop's own pool: a hanging disk or program must not use up the server's threads.
         self._threads = ThreadPoolExecutor(max_workers=3, thread_name_prefix="samepage")
         self._service: CourseService | None = None
@@ -46,6 +49,8 @@ class SamepageExtension(ExtensionApp):
         self._memory: Recent[ServerMemory] | None = None
         self._node: Recent[NodeAnswer] | None = None
         self._listed_apps = Recent(self._read_apps, keep_seconds=5.0)
+        self._takeover: Takeover | None = None
+        self._sweeping: asyncio.Task[None] | None = None
         self._set_up("courses", self._set_up_courses)
         self._set_up("applications", self._set_up_applications)
         self._set_up("kernels", self._set_up_kernels)
@@ -62,12 +67,15 @@ class SamepageExtension(ExtensionApp):
         self.serverapp.io_loop.add_callback(self._begin)
 
     async def stop_extension(self) -> None:
-        """End pulls with their processes."""
+        """End pulls with their processes, and the applications when they have saved."""
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
         if self._service is not None:
             await self._service.stop()
+        if self._takeover is not None:
+            takeover, self._takeover = self._takeover, None
+            await takeover.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def status(self) -> dict[str, Any]:
@@ -89,8 +97,13 @@ class SamepageExtension(ExtensionApp):
             "features": [asdict(feature) for feature in self._features.listed()],
         }
 
-    async def apps(self) -> list[dict[str, Any]]:
-        """The answer of GET apps. Errors: ApiError."""
+    def apps(self) -> Applications:
+        """The applications."""
+        assert self.serverapp is not None
+        return Applications(self._list_apps, self._takeover, Path(self.serverapp.root_dir))
+
+    async def _list_apps(self) -> list[dict[str, Any]]:
+        """What can be used here. Errors: ApiError."""
         try:
             apps = await self._listed_apps.get()
         except Exception as err:
@@ -99,10 +112,12 @@ class SamepageExtension(ExtensionApp):
             raise ApiError(
                 500, "apps_failed", sentence, "Show your operator the server's log."
             ) from err
-        usable = sum(1 for app in apps if app.get("available"))
-        self._features.report(
-            "applications", "ok", f"{usable} of {len(apps)} applications can be used here."
-        )
+        if "applications" not in self._left_out:
+            usable = sum(1 for app in apps if app.get("available"))
+            sentence = f"{usable} of {len(apps)} applications can be used here."
+            if self._unsupervised:
+                sentence = f"{sentence} {self._unsupervised}"
+            self._features.report("applications", "ok", sentence)
         return apps
 
     def courses(self) -> CourseService:
@@ -157,7 +172,42 @@ class SamepageExtension(ExtensionApp):
 
         if find_spec("serverproxy.catalog") is None:
             raise ModuleNotFoundError("serverproxy.catalog")
+        assert self.serverapp is not None
         self._features.report("applications", "ok", "Applications are listed in the launcher.")
+        if not self._options.supervise_apps:
+            self._unsupervised = "Their supervision is switched off."
+        elif not self.serverapp.jpserver_extensions.get("jupyter_server_proxy", False):
+            self._unsupervised = "They do not start here: jupyter-server-proxy is not enabled."
+        else:
+            self._take_over_applications()
+
+    def _take_over_applications(self) -> None:
+        from jupyter_server.utils import url_path_join
+
+        from serverproxy.jupyter.limits import Limits
+        from serverproxy.jupyter.takeover import install
+        from serverproxy.supervisor.supervisor import Supervisor
+
+        assert self.serverapp is not None
+        options = self._options
+        self._takeover = install(
+            self.serverapp,
+            Supervisor(),
+            limits=Limits(
+                ready_timeout_s=options.app_ready_timeout,
+                wait_s=options.app_wait_seconds,
+                stop_grace_s=options.app_stop_grace_seconds,
+                idle_after_s=dict(options.app_idle_seconds),
+                idle_shown_after_s=options.app_idle_shown_seconds,
+                max_starts=options.app_max_starts,
+                window_s=options.app_start_window_seconds,
+                log_bytes=options.app_log_bytes,
+                upload_bytes=options.app_upload_bytes,
+                message_bytes=options.app_message_bytes,
+                keep_environment=frozenset(options.app_keep_environment),
+            ),
+            api_url=url_path_join(self.serverapp.base_url, "samepage/api/apps"),
+        )
 
     def _set_up_kernels(self) -> None:
         from labext.kernels.default import make_default
@@ -181,6 +231,14 @@ class SamepageExtension(ExtensionApp):
         """The loop runs: the server answers before the first pull begins."""
         if self._service is not None:
             self._starting = asyncio.ensure_future(self._start_courses(self._service))
+        if self._takeover is not None:
+            self._sweeping = asyncio.ensure_future(self._begin_applications(self._takeover))
+
+    async def _begin_applications(self, takeover: Takeover) -> None:
+        try:
+            await takeover.begin()
+        except Exception as err:  # noqa: BLE001 - as in _set_up
+            self.log.warning("Samepage applications: looking for leftovers failed: %s", err)
 
     async def _start_courses(self, service: CourseService) -> None:
         try:

@@ -132,11 +132,18 @@ changed() {
 stamp() { printf '%s\n' "$now" >"$stamps/$1"; }
 
 mapfile -t front < <(find labext/lab \( -path '*/node_modules' -o -path '*/lib' -o -name '*.tsbuildinfo' -o -name .eslintcache \) -prune -o -type f -print | sort)
-if changed npm labext/lab/package.json labext/lab/package-lock.json || [ ! -d labext/lab/node_modules ]; then
-  say "npm packages of labext/lab"
-  (cd labext/lab && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error) || die "npm ci failed in labext/lab (see above)." "Is the npm registry reachable from here?"
-  stamp npm
-fi
+# npm_ci FOLDER STAMP: the packages of its lock file, when it changed.
+npm_ci() {
+  if changed "$2" "$1/package.json" "$1/package-lock.json" || [ ! -d "$1/node_modules" ]; then
+    say "npm packages of $1"
+    (cd "$1" && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error) ||
+      die "npm ci failed in $1 (see above)." "Is the npm registry reachable from here?"
+    stamp "$2"
+  fi
+}
+npm_ci labext/lab npm
+# JupyterHub's proxy, for the tests behind a real hub.
+[ "$goal" = demo ] || npm_ci tests/hub npm-hub
 
 extras=notebook,nodeagent,demo
 [ "$goal" = demo ] || extras=$extras,dev

@@ -26,6 +26,8 @@ class AppSettings:
     openrefine_autosave_minutes: minutes between saves, >= 1. SAMEPAGE_OPENREFINE_AUTOSAVE_MINUTES.
     rstudio_rserver: path of `rserver`. SAMEPAGE_RSTUDIO_RSERVER.
     rstudio_r: path of `R`. SAMEPAGE_RSTUDIO_R, or RSTUDIO_WHICH_R.
+    rstudio_allow_tcp: let an RStudio that knows no unix socket listen on a TCP port, on which every
+        user of the machine gets this user's R without a password. SAMEPAGE_RSTUDIO_ALLOW_TCP=1.
     """
 
     openrefine_home: Path | None = None
@@ -34,6 +36,7 @@ class AppSettings:
     openrefine_autosave_minutes: int = 1
     rstudio_rserver: Path | None = None
     rstudio_r: Path | None = None
+    rstudio_allow_tcp: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> AppSettings:
@@ -47,6 +50,7 @@ class AppSettings:
             or cls.openrefine_autosave_minutes,
             rstudio_rserver=_path(env, home, "SAMEPAGE_RSTUDIO_RSERVER"),
             rstudio_r=_path(env, home, "SAMEPAGE_RSTUDIO_R", "RSTUDIO_WHICH_R"),
+            rstudio_allow_tcp=_switch(env, "SAMEPAGE_RSTUDIO_ALLOW_TCP"),
         )
 
 
@@ -62,6 +66,13 @@ def _path(env: Mapping[str, str], home: str, *names: str) -> Path | None:
             raise SettingError(name, text, "Give an absolute path, or one that starts with ~/.")
         return path
     return None
+
+
+def _switch(env: Mapping[str, str], name: str) -> bool:
+    text = env.get(name, "").strip()
+    if text not in {"", "0", "1"}:
+        raise SettingError(name, text, "Give 1 or 0.")
+    return text == "1"
 
 
 def _number(env: Mapping[str, str], name: str, least: int) -> int | None:

@@ -58,7 +58,9 @@ class Ask(Protocol):
         *,
         form: Mapping[str, str] | None = None,
         upload: tuple[str, Path] | None = None,
-    ) -> tuple[int, Mapping[str, str], bytes]: ...
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Form fields, and one file as a field's name and its path; OSError when it fails."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

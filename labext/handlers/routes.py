@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from labext.courses.service import CourseService
-from labext.handlers.apps import AppsHandler
+from labext.handlers.apps import AppHandler, AppLogHandler, AppsHandler, Source
+from labext.handlers.apps_actions import AppActionHandler, AppOpenHandler, StopAllHandler
 from labext.handlers.base import SamepageHandler
 from labext.handlers.courses import CoursesHandler, PullHandler
 from labext.handlers.status import StatusHandler
@@ -17,13 +18,22 @@ Route = tuple[str, type[SamepageHandler], dict[str, Any]]
 def routes(
     *,
     status: Callable[[], Awaitable[dict[str, Any]]],
-    apps: Callable[[], Awaitable[list[dict[str, Any]]]],
+    apps: Source,
     courses: Callable[[], CourseService],
 ) -> list[Route]:
     """The routes, below the server's base URL (ExtensionApp puts it in front)."""
     return [
         ("/samepage/api/status", StatusHandler, {"status": status}),
-        ("/samepage/api/apps", AppsHandler, {"apps": apps}),
+        ("/samepage/api/apps", AppsHandler, {"applications": apps}),
+        ("/samepage/api/apps/stop-all", StopAllHandler, {"applications": apps}),
+        ("/samepage/api/apps/([^/]+)", AppHandler, {"applications": apps}),
+        ("/samepage/api/apps/([^/]+)/log", AppLogHandler, {"applications": apps}),
+        (
+            "/samepage/api/apps/([^/]+)/(start|stop|restart|retry|cancel)",
+            AppActionHandler,
+            {"applications": apps},
+        ),
+        ("/samepage/api/apps/([^/]+)/open", AppOpenHandler, {"applications": apps}),
         ("/samepage/api/courses", CoursesHandler, {"service": courses}),
         (r"/samepage/api/courses/([^/]+)/pull", PullHandler, {"service": courses}),
     ]

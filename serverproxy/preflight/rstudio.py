@@ -23,7 +23,7 @@ class RStudioFacts:
     """What was found. configured: the setting for rserver, None when there is none.
 
     options: names rserver knows, None when it did not answer. closed_rpc_key: a system key that
-    this user cannot read.
+    this user cannot read. tcp_allowed: whether the operator accepts a TCP port.
     """
 
     rserver: Path | None
@@ -34,6 +34,7 @@ class RStudioFacts:
     configured_r: Path | None
     closed_rpc_key: Path | None
     distribution: frozenset[str]
+    tcp_allowed: bool = False
 
 
 def find_rserver(host: Host, settings: AppSettings) -> Path | None:
@@ -97,6 +98,7 @@ def look(host: Host, settings: AppSettings) -> RStudioFacts:
         configured_r=settings.rstudio_r,
         closed_rpc_key=_closed_rpc_key(host),
         distribution=host.distribution(),
+        tcp_allowed=settings.rstudio_allow_tcp,
     )
 
 
@@ -131,6 +133,16 @@ def judge(facts: RStudioFacts) -> AppReport:
             code="rserver_unsuitable",
             reason="This RStudio Server cannot be run for a single user behind a proxy.",
             fix="Ask the administrator of this image to install a current RStudio Server.",
+            version=version,
+        )
+    if "www-socket" not in facts.options and not facts.tcp_allowed:
+        return AppReport(
+            available=False,
+            code="tcp_only",
+            reason=f"RStudio Server {version or 'of this version'} can only listen on a TCP port, "
+            "where every user of this machine could use your R.",
+            fix="Ask the administrator of this image to install RStudio Server 2024.12 or later. "
+            "Where nobody else can log in, SAMEPAGE_RSTUDIO_ALLOW_TCP=1 allows the port.",
             version=version,
         )
     if facts.r is None:

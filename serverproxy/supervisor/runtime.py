@@ -53,14 +53,18 @@ class Instance:
 def default_base(env: Mapping[str, str], uid: int) -> Path:
     """Where the folders of this user's servers go: a private folder, made when it is missing.
 
-    OSError when neither $XDG_RUNTIME_DIR nor the temporary folder can hold one.
+    OSError when neither $XDG_RUNTIME_DIR nor a temporary folder can hold one.
     """
-    candidates = [Path(tempfile.gettempdir()) / f"samepage-apps-{uid}"]
+    name = f"samepage-apps-{uid}"
+    temporary = Path(tempfile.gettempdir())
+    if not _has_room(temporary / name):
+        temporary = Path("/tmp")  # a long TMPDIR, as of a batch job
+    candidates = [temporary / name]
     runtime = env.get("XDG_RUNTIME_DIR", "")
     if runtime.startswith("/"):
         candidates.insert(0, Path(runtime) / "samepage-apps")
     for base in candidates:
-        if len(os.fsencode(base)) + _TAIL_BYTES > UNIX_PATH_BYTES:
+        if not _has_room(base):
             continue
         try:
             make_private(base, uid)
@@ -68,7 +72,12 @@ def default_base(env: Mapping[str, str], uid: int) -> Path:
             continue
         return base
     # Somebody else holds the well-known name: run all the same, without a sweep at the next start.
-    return Path(tempfile.mkdtemp(prefix="samepage-"))
+    return Path(tempfile.mkdtemp(prefix="samepage-", dir=temporary))
+
+
+def _has_room(base: Path) -> bool:
+    """Whether the path of a socket below `base` is short enough for Linux."""
+    return len(os.fsencode(base)) + _TAIL_BYTES <= UNIX_PATH_BYTES
 
 
 def make_private(folder: Path, uid: int) -> None:

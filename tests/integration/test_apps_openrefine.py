@@ -1,4 +1,7 @@
-"""OpenRefine itself, behind a real Jupyter server under /user/alice/."""
+"""OpenRefine itself, behind a real Jupyter server under /user/alice/.
+
+By jupyter-server-proxy alone, and supervised by us.
+"""
 
 from __future__ import annotations
 
@@ -38,17 +41,22 @@ needs_openrefine = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["stock", "supervised"])
+def supervised(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(tmp_path_factory: pytest.TempPathFactory, supervised: bool) -> Path:
     return tmp_path_factory.mktemp("openrefine")
 
 
 @pytest.fixture(scope="module")
-def start(base: Path) -> Iterator[Callable[[], JupyterProcess]]:
+def start(base: Path, supervised: bool) -> Iterator[Callable[[], JupyterProcess]]:
     started: list[JupyterProcess] = []
 
     def starter() -> JupyterProcess:
-        server = start_jupyter(base, {"SAMEPAGE_OPENREFINE_HEAP_MIB": "400"})
+        server = start_jupyter(base, {"SAMEPAGE_OPENREFINE_HEAP_MIB": "400"}, supervised=supervised)
         started.append(server)
         return server
 
@@ -182,7 +190,7 @@ def test_openrefine_listens_on_loopback_only(server: JupyterProcess) -> None:
 
 @needs_openrefine
 def test_stopping_the_server_saves_and_leaves_nothing(
-    base: Path, server: JupyterProcess, start: Callable[[], JupyterProcess]
+    base: Path, server: JupyterProcess, start: Callable[[], JupyterProcess], supervised: bool
 ) -> None:
     session, app = server.session(), f"{server.url}openrefine/"
     created = create_project(session, app, "kept", ROWS)
@@ -201,7 +209,7 @@ def test_stopping_the_server_saves_and_leaves_nothing(
     assert export(session, app, project) == ROWS
 
     java = java_below(again)
-    if shutil.which("setpriv"):
+    if supervised or shutil.which("setpriv"):
         again.process.kill()
         again.process.wait(10)
         deadline = time.monotonic() + 30
@@ -210,11 +218,14 @@ def test_stopping_the_server_saves_and_leaves_nothing(
         assert not java.is_running(), "a killed server left OpenRefine behind"
 
 
-def test_a_click_without_openrefine_says_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("watched", [False, True], ids=["stock", "supervised"])
+def test_a_click_without_openrefine_says_what_to_do(tmp_path: Path, watched: bool) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     server = start_jupyter(
-        tmp_path, {"SAMEPAGE_OPENREFINE_HOME": str(empty), "PATH": os.environ["PATH"]}
+        tmp_path,
+        {"SAMEPAGE_OPENREFINE_HOME": str(empty), "PATH": os.environ["PATH"]},
+        supervised=watched,
     )
     try:
         answer = server.session().get(f"{server.url}openrefine/", timeout=60)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,14 +23,18 @@ from tests.standins.rserver_table import TABLES, write_rserver
 
 
 @contextmanager
-def running(base: Path, version: str, **env: str) -> Iterator[JupyterProcess]:
+def running(
+    base: Path, version: str, *, supervised: bool = False, **env: str
+) -> Iterator[JupyterProcess]:
     write_rserver(base / "bin", version)
     r = base / "bin/R"
     r.write_text("#!/bin/sh\n")
     r.chmod(0o755)
     (base / "tmp").mkdir(exist_ok=True)
     path = f"{base / 'bin'}:{os.environ['PATH']}"
-    server = start_jupyter(base, {"PATH": path, "TMPDIR": str(base / "tmp"), **env})
+    server = start_jupyter(
+        base, {"PATH": path, "TMPDIR": str(base / "tmp"), **env}, supervised=supervised
+    )
     try:
         yield server
     finally:
@@ -111,7 +117,8 @@ def test_redirects_elsewhere_are_left_alone(server: JupyterProcess) -> None:
 
 @pytest.mark.parametrize("version", sorted(set(TABLES) - {"2024.12.0+467"}))
 def test_every_version_starts_and_leaves_nothing(tmp_path: Path, version: str) -> None:
-    with running(tmp_path, version) as server:
+    # The old ones know no socket, and are refused unless the operator says so.
+    with running(tmp_path, version, SAMEPAGE_RSTUDIO_ALLOW_TCP="1") as server:
         told = get(server)
         given = options(told)
         if "www-socket" not in TABLES[version]:
@@ -122,6 +129,51 @@ def test_every_version_starts_and_leaves_nothing(tmp_path: Path, version: str) -
         rserver = psutil.Process(told["pid"])
         assert list((tmp_path / "tmp").glob("samepage-rstudio-*"))
     assert not rserver.is_running()
+    assert not list((tmp_path / "tmp").glob("samepage-rstudio-*"))
+
+
+@pytest.mark.parametrize("supervised", [False, True], ids=["stock", "supervised"])
+def test_an_rstudio_without_a_socket_is_refused(tmp_path: Path, supervised: bool) -> None:
+    """On a TCP port every user of the machine would get this user's R without a password."""
+    with running(tmp_path, "2023.12.1+402", supervised=supervised) as server:
+        answer = server.session().get(f"{server.url}rstudio/", timeout=60)
+        assert answer.status_code == 503
+        assert "every user of this machine" in answer.text
+        assert "SAMEPAGE_RSTUDIO_ALLOW_TCP=1" in answer.text
+
+
+def test_supervised_on_a_fresh_socket_each_time(tmp_path: Path) -> None:
+    # The folders of tests have long names, and the address of a socket has 107 bytes.
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp") as short,
+        running(tmp_path, "2026.07.0+101", supervised=True, XDG_RUNTIME_DIR=short) as server,
+    ):
+        sockets, pids = [], []
+        for _ in range(2):
+            told = get(server)
+            socket = Path(options(told)["www-socket"])
+            assert socket.parent.stat().st_mode & 0o777 == 0o700
+            assert not psutil.Process(told["pid"]).net_connections("inet")
+            assert "Authorization" not in told["headers"]
+            assert told["headers"]["Cookie"] == "rs-csrf-token=of-rstudio"
+            assert told["environment"]["RS_LOGGER_TYPE"] == "stderr"
+            sockets.append(socket)
+            pids.append(told["pid"])
+            stop = f"{server.url}samepage/api/apps/rstudio/stop"
+            assert server.session().post(stop, timeout=60).json()["state"] == "stopped"
+            assert not socket.exists()
+        assert len(set(sockets)) == 2
+        # An idle tab asks for events without end; it does not keep the server alive.
+        session = server.session()
+        get(server)
+        status = f"{server.url}api/status"
+        before = session.get(status, timeout=30).json()["last_activity"]
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline:
+            session.get(f"{server.url}rstudio/events/get_events", timeout=30)
+        assert session.get(status, timeout=30).json()["last_activity"] == before
+        get(server)
+        assert session.get(status, timeout=30).json()["last_activity"] > before
     assert not list((tmp_path / "tmp").glob("samepage-rstudio-*"))
 
 

@@ -22,6 +22,7 @@ from tests.integration.jupyter_fixtures import *  # noqa: F403 - fixtures
 from tests.integration.labext_server import LIMIT_SECONDS, Client, LagProbe
 from tests.unit.labext.test_node import HEALTHY, HISTORY_JSON, NODE_JSON, agent
 
+ACTIONS = "(start|stop|restart|retry|cancel)"
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -73,8 +74,8 @@ def our_routes() -> list[tuple[str, type[SamepageHandler]]]:
         raise AssertionError
 
     return [
-        (pattern.replace("([^/]+)", "phys"), handler)
-        for pattern, handler, _ in routes(status=never, apps=never, courses=no_service)
+        (pattern.replace("([^/]+)", "phys").replace(ACTIONS, "stop"), handler)
+        for pattern, handler, _ in routes(status=never, apps=no_service, courses=no_service)
     ]
 
 
@@ -105,7 +106,7 @@ def test_every_verb_of_every_route_asks_who_is_there(
             refusals = (401, 403) if verb in implemented(handler) else (401, 403, 405)
             assert response.code in refusals, (verb, path, response.code)
             assert b"Traceback" not in response.body
-    assert asked == 4
+    assert asked == 9
 
 
 def test_no_verb_is_left_out_by_the_decorator() -> None:
@@ -120,6 +121,11 @@ def test_what_is_polled_is_no_activity() -> None:
     assert polled == {
         "StatusHandler": False,
         "AppsHandler": False,
+        "AppHandler": False,
+        "AppLogHandler": False,
+        "AppActionHandler": True,
+        "AppOpenHandler": True,
+        "StopAllHandler": True,
         "CoursesHandler": False,
         "PullHandler": True,
     }
@@ -184,8 +190,13 @@ def test_apps(client: Client) -> None:
     assert answer.status == 200
     assert {app["name"] for app in answer.json["apps"]} == {"openrefine", "rstudio"}
     keys = "name title description icon_svg path new_browser_tab available reason fix rank version"
+    more = (
+        "icon_url third_party launcher managed state phase why revision starting_seconds "
+        "uptime_seconds idle_seconds ready_seconds usual_ready_seconds memory_bytes failure"
+    )
     for app in answer.json["apps"]:
-        assert set(app) == set(keys.split())
+        assert set(app) == {*keys.split(), *more.split()}
+        assert app["managed"] is False, "jupyter-server-proxy is not enabled on this server"
     features = {feature["name"]: feature for feature in client.get("status").json["features"]}
     assert "applications can be used here" in features["applications"]["message"]
 

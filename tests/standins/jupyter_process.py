@@ -62,11 +62,17 @@ class JupyterProcess:
 
 
 def start_jupyter(
-    base: Path, env: Mapping[str, str], *, more_config: str = "", seconds: float = 60
+    base: Path,
+    env: Mapping[str, str],
+    *,
+    more_config: str = "",
+    seconds: float = 60,
+    supervised: bool = False,
 ) -> JupyterProcess:
     """Start a server on a free port and wait until it listens.
 
     base: folder for its home, configuration, root and log. env: added to the environment.
+    supervised: with our server extension, which takes the applications over.
     """
     folders = {name: base / name for name in ("home", "config", "data", "runtime", "work")}
     for folder in folders.values():
@@ -100,6 +106,8 @@ def start_jupyter(
                 f"--ServerApp.root_dir={folders['work']}",
                 "--ServerApp.allow_remote_access=True",
                 "--ServerApp.jpserver_extensions=jupyter_server_proxy=True",
+                # Said either way: an installation of ours may have switched itself on.
+                f"--ServerApp.jpserver_extensions=labext={supervised}",
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,

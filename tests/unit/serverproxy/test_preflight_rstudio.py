@@ -117,8 +117,14 @@ def test_looking_at_an_installed_version(machine: Machine, version: str) -> None
     facts = look(machine.host(), AppSettings())
     assert facts.options == frozenset(TABLES[version])
     assert facts.version == version
-    assert judge(facts).available
-    assert knows_socket(rserver) == ("www-socket" in TABLES[version])
+    socket = "www-socket" in TABLES[version]
+    assert judge(facts).available is socket
+    assert knows_socket(rserver) is socket
+    if not socket:
+        assert judge(facts).code == "tcp_only"
+        assert "SAMEPAGE_RSTUDIO_ALLOW_TCP=1" in str(judge(facts).fix)
+    allowed = AppSettings(rstudio_allow_tcp=True)
+    assert judge(look(machine.host(), allowed)).available
 
 
 def test_the_option_is_found_across_a_block_border(tmp_path: Path) -> None:

@@ -182,6 +182,8 @@ def test_the_base_is_private_and_short(tmp_path: Path, monkeypatch: pytest.Monke
         assert trapped.parent == short
         assert not trapped.is_symlink()
         assert stat.S_IMODE(trapped.stat().st_mode) == 0o700
+        monkeypatch.setattr("tempfile.tempdir", f"/tmp/{'x' * 90}")
+        assert default_base({}, UID).parent == Path("/tmp")
     finally:
         import shutil
 

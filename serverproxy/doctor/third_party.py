@@ -1,0 +1,114 @@
+"""What is known about the applications that other distributions describe.
+
+Their entries are loaded, as jupyter-server-proxy does at the start of a server, but no function of
+an entry that makes its command is called: some write files.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
+from dataclasses import replace
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from serverproxy.doctor.finding import Finding
+from serverproxy.doctor.masking import masked
+from serverproxy.errors import AppError
+from serverproxy.host import Host
+
+GROUP = "jupyter_serverproxy_servers"
+_OURS = "serverproxy."
+
+_SOCKET_NOTE = "A unix socket in a private folder: other users of this host cannot reach it."
+_OWN_SOCKET_NOTE = (
+    "A unix socket at a place of its own: whoever may open that file on this host can reach it."
+)
+_TCP_NOTE = (
+    "TCP on this host: other users of it can connect. Unless it asks for a password of its own, "
+    "they can use it."
+)
+
+
+def installed() -> list[EntryPoint]:
+    """Entries of the group that are not ours."""
+    found = entry_points(group=GROUP)
+    return sorted((each for each in found if not each.value.startswith(_OURS)), key=_by_name)
+
+
+def findings(host: Host, points: Iterable[EntryPoint]) -> list[Finding]:
+    """Load and look at each. One that raises is a finding with a reason."""
+    return [_finding(host, point) for point in points]
+
+
+def described_by(point: EntryPoint) -> str:
+    """The distribution it comes from; its module where that is unknown."""
+    return point.module if point.dist is None else point.dist.name
+
+
+def _by_name(point: EntryPoint) -> str:
+    return point.name
+
+
+def _finding(host: Host, point: EntryPoint) -> Finding:
+    author = described_by(point)
+    blank = Finding(name=point.name, title=point.name, described_by=author, available=False)
+    try:
+        return _described(host, blank, _load(point, author))
+    except AppError as error:
+        return replace(blank, reason=error.message, fix=error.fix)
+
+
+def _load(point: EntryPoint, author: str) -> Mapping[str, Any]:
+    fix = f"Reinstall or update {author}, or ask its authors: pip install --upgrade {author}"
+    try:
+        with redirect_stdout(sys.stderr):
+            entry = point.load()()
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}".removesuffix(": ")
+        message = f"Its entry {point.value} cannot be loaded ({told})."
+        raise AppError("entry_failed", message, fix) from error
+    if not isinstance(entry, Mapping):
+        message = f"Its entry {point.value} gave {type(entry).__name__}, not options."
+        raise AppError("entry_failed", message, fix)
+    return entry
+
+
+def _described(host: Host, blank: Finding, entry: Mapping[str, Any]) -> Finding:
+    launcher = entry.get("launcher_entry")
+    title = launcher.get("title") if isinstance(launcher, Mapping) else None
+    transport, note = _transport(entry)
+    told = replace(
+        blank,
+        title=str(title or blank.name),
+        available=True,
+        transport="unix" if transport == "unix" else "tcp",
+        transport_note=note,
+    )
+    command = entry.get("command")
+    if callable(command):
+        return replace(told, argv_note="A function of its package decides at the start.")
+    if not command:
+        return replace(told, argv_note="It is not started here: requests go to what runs already.")
+    argv = [str(part) for part in command]
+    told = replace(told, argv=masked(argv))
+    program = argv[0]
+    if "{" in program or shutil.which(program, path=host.env.get("PATH", "")):
+        return told
+    where = "is not an executable file" if Path(program).is_absolute() else "is not on PATH"
+    return replace(
+        told,
+        available=False,
+        reason=f"Its program {program} {where}.",
+        fix=f"Install it: the documentation of {blank.described_by} says how.",
+    )
+
+
+def _transport(entry: Mapping[str, Any]) -> tuple[str, str]:
+    socket = entry.get("unix_socket")
+    if isinstance(socket, str) and socket:
+        return "unix", _OWN_SOCKET_NOTE
+    return ("unix", _SOCKET_NOTE) if socket else ("tcp", _TCP_NOTE)
