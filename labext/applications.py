@@ -61,8 +61,9 @@ class Applications:
             await self._takeover.supervisor.measure_memory()
             known = {item["name"] for item in items}
             added = [app.entry.process for app in self._takeover.apps.values()]
+            cards = self._takeover.launchers
             items += [
-                await asyncio.to_thread(_third_party, process)
+                await asyncio.to_thread(_third_party, process, process.name in cards)
                 for process in [*added, *self._takeover.others]
                 if process.name not in known
             ]
@@ -208,7 +209,7 @@ class Applications:
         return {**item, "managed": True, **status_json(app.app)}
 
 
-def _third_party(process: Any) -> dict[str, Any]:
+def _third_party(process: Any, has_card: bool) -> dict[str, Any]:
     launcher = process.launcher_entry
     return {
         "name": process.name,
@@ -220,18 +221,18 @@ def _third_party(process: Any) -> dict[str, Any]:
         "available": True,
         "reason": None,
         "fix": None,
-        "icon_url": _icon_url(process),
+        "icon_url": _icon_url(process) if has_card else None,
         "rank": _THIRD_PARTY_RANK,
         "version": None,
         "third_party": True,
-        "launcher": bool(launcher.enabled),
+        "launcher": has_card,
     }
 
 
 def _icon_url(process: Any) -> str | None:
     """Where jupyter-server-proxy serves its picture, relative to the base URL."""
     launcher = process.launcher_entry
-    shown = launcher.enabled and launcher.icon_path and Path(str(launcher.icon_path)).is_file()
+    shown = launcher.icon_path and Path(str(launcher.icon_path)).is_file()
     return f"server-proxy/icon/{quote(process.name, safe='')}" if shown else None
 
 

@@ -44,7 +44,10 @@ class _SocketMatches(PathMatches):
 
 
 class Takeover:
-    """apps: those we supervise, by name. others: entries that stay jupyter-server-proxy's."""
+    """apps: those we supervise, by name. others: entries that stay jupyter-server-proxy's.
+
+    launchers: names of the entries that want a card in the launcher.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Takeover:
     ) -> None:
         self.apps = MappingProxyType(dict(apps))
         self.others = others
+        self.launchers = _take_cards([app.entry.process for app in apps.values()] + others)
         self.supervisor = supervisor
         self._settings: dict[str, Any] = web_app.settings
         self._collector: Collector | None = expose(supervisor.apps)
@@ -160,6 +164,14 @@ def install(
         # after Jupyter's own pages, which an entry of the same name must not hide.
         rules.insert(place, rules.pop(-2))
     return takeover
+
+
+def _take_cards(processes: list[Any]) -> frozenset[str]:
+    """The names that want a card. jupyter-server-proxy would make a second one, so it is told no."""
+    wanted = frozenset(each.name for each in processes if each.launcher_entry.enabled)
+    for process in processes:
+        process.launcher_entry.enabled = False
+    return wanted
 
 
 def _rules(app: ProxiedApp) -> list[Rule]:

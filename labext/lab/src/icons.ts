@@ -36,3 +36,13 @@ export const memoryIcon = icon(
   'memory',
   '<path class="jp-icon3" fill="#616161" d="M7 5V2h2v3h2V2h2v3h2V2h2v3h1a1 1 0 0 1 1 1v1h3v2h-3v2h3v2h-3v2h3v2h-3v1a1 1 0 0 1-1 1h-1v3h-2v-3h-2v3h-2v-3H9v3H7v-3H6a1 1 0 0 1-1-1v-1H2v-2h3v-2H2v-2h3V9H2V7h3V6a1 1 0 0 1 1-1h1zm1 3v8h8V8H8z"/>'
 );
+
+export const runningMarkIcon = icon(
+  'running-mark',
+  '<circle class="jp-Samepage-runningShape" cx="12" cy="12" r="10"/><path class="jp-Samepage-runningSign" d="m9.5 7 8 5-8 5V7z"/>'
+);
+
+export const logIcon = icon(
+  'log',
+  '<path class="jp-icon3" fill="#616161" d="M4 3h16a1 1 0 0 1 1 1v16a1 1 0 0 1-1 1H4a1 1 0 0 1-1-1V4a1 1 0 0 1 1-1zm1 2v14h14V5H5zm2 3h10v2H7V8zm0 4h10v2H7v-2zm0 4h6v2H7v-2z"/>'
+);

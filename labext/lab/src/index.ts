@@ -1,12 +1,21 @@
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
+import { applicationList } from './applications/list';
 import { applications } from './applications/plugin';
 import { courses } from './courses/plugin';
+import { running } from './running/plugin';
 import { nodeStatus } from './status/nodestatus';
 import { status } from './status/plugin';
 
-export { INodeStatus } from './tokens';
+export { IApplications, INodeStatus } from './tokens';
 
-const plugins: JupyterFrontEndPlugin<unknown>[] = [nodeStatus, applications, courses, status];
+const plugins: JupyterFrontEndPlugin<unknown>[] = [
+  nodeStatus,
+  applicationList,
+  applications,
+  running,
+  courses,
+  status
+];
 
 export default plugins;

@@ -61,8 +61,16 @@ export class SnapshotModel<T> implements ISnapshot<T> {
   protected set(snapshot: T): void {
     this._snapshot = snapshot;
     this._error = null;
-    this._pace();
+    this.pace();
     this._changed.emit();
+  }
+
+  /** Ask again for the pace; it changes by itself only with the value. */
+  protected pace(): void {
+    const interval = this._interval(this._snapshot);
+    if (interval !== this._poll.frequency.interval) {
+      this._poll.frequency = { interval, backoff: true, max: LONGEST_MS };
+    }
   }
 
   dispose(): void {
@@ -104,13 +112,6 @@ export class SnapshotModel<T> implements ISnapshot<T> {
     }
   }
 
-  private _pace(): void {
-    const interval = this._interval(this._snapshot);
-    if (interval !== this._poll.frequency.interval) {
-      this._poll.frequency = { interval, backoff: true, max: LONGEST_MS };
-    }
-  }
-
   private readonly _fetch: () => Promise<T>;
   private readonly _interval: (snapshot: T | null) => number;
   private readonly _poll: Poll<void>;
@@ -133,7 +134,7 @@ export namespace SnapshotModel {
     /** Milliseconds to the next request, by the newest value. */
     interval: (snapshot: T | null) => number;
 
-    standby?: Poll.Standby;
+    standby?: Poll.Standby | (() => boolean | Poll.Standby);
   }
 }
 

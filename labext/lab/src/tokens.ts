@@ -1,9 +1,9 @@
 import { Token } from '@lumino/coreutils';
-import type { IObservableDisposable } from '@lumino/disposable';
+import type { IDisposable, IObservableDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
 
 import type { RestError } from './rest/error';
-import type { IServerStatus } from './rest/types';
+import type { IApp, IApps, IServerStatus } from './rest/types';
 
 /**
  * Something the server knows, polled: one read-only value, replaced as a whole.
@@ -33,4 +33,30 @@ export type INodeStatus = ISnapshot<IServerStatus>;
 export const INodeStatus = new Token<INodeStatus>(
   'jupyter-samepage:INodeStatus',
   "Memory of this Jupyter server and the state of the node it runs on, polled from the server's samepage/api/status."
+);
+
+/**
+ * The web applications of this server, polled: often while one starts or stops, rarely while none
+ * runs.
+ */
+export interface IApplications extends ISnapshot<IApps> {
+  /** Resolves after the first answer or the first failure. */
+  readonly ready: Promise<void>;
+
+  /** The application of this name; null when unknown. */
+  find(name: string): IApp | null;
+
+  /** Ask again, unless the last answer is younger than `milliseconds`. */
+  refreshIfOlderThan(milliseconds: number): Promise<void>;
+
+  /** Somebody looks at the list, until the returned object is disposed. */
+  watch(): IDisposable;
+}
+
+/**
+ * The token other extensions require to show which applications run.
+ */
+export const IApplications = new Token<IApplications>(
+  'jupyter-samepage:IApplications',
+  "The web applications of this Jupyter server and what they are doing, polled from the server's samepage/api/apps."
 );

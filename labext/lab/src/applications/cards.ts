@@ -1,3 +1,4 @@
+import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { ICommandPalette } from '@jupyterlab/apputils';
 import type { ILauncher } from '@jupyterlab/launcher';
 import type { TranslationBundle } from '@jupyterlab/translation';
@@ -6,15 +7,20 @@ import { Signal } from '@lumino/signaling';
 
 import { CommandIDs } from '../commands';
 import type { IApp } from '../rest/types';
-import { type ApplicationsModel, sameApp } from './model';
+import type { IApplications } from '../tokens';
+import { suffixesOf } from './files';
+import { sameCard } from './state';
 
 /** Between the launcher's Notebook (0) and Console (20) sections, in every language. */
 const CATEGORY_RANK = 10;
 
+/** Right after the file browser's Open With (1.3). */
+const OPEN_FILE_RANK = 1.4;
+
 /**
- * Keeps the launcher's Applications section and the palette in step with the model. An application
- * that did not change keeps its card, so that a poll never takes the focus away. After a failed
- * request the cards stay as they were.
+ * Keeps the launcher's Applications section, the palette and the file browser's context menu in
+ * step with the model. An application that did not change keeps its card, so that a poll never
+ * takes the focus away. After a failed request the cards stay as they were.
  */
 export class ApplicationCards implements IDisposable {
   constructor(options: ApplicationCards.IOptions) {
@@ -53,7 +59,7 @@ export class ApplicationCards implements IDisposable {
     }
     for (const app of apps) {
       const card = this._cards.get(app.name);
-      if (!card || !sameApp(card.app, app)) {
+      if (!card || !sameCard(card.app, app)) {
         card?.items.dispose();
         this._cards.set(app.name, { app, items: this._add(app) });
       }
@@ -61,33 +67,55 @@ export class ApplicationCards implements IDisposable {
   }
 
   private _add(app: IApp): IDisposable {
-    const { launcher, palette, trans, labTabs } = this._options;
-    const category = trans.__('Applications');
     const items = new DisposableSet();
-    if (launcher) {
+    const { launcher, contextMenu, trans } = this._options;
+    if (launcher && app.launcher) {
       items.add(
         launcher.add({
           command: CommandIDs.openApplication,
           args: { name: app.name, isLauncher: true },
-          category,
+          category: trans.__('Applications'),
           categoryRank: CATEGORY_RANK,
           rank: app.rank
         })
       );
     }
-    if (palette) {
-      const places = labTabs ? [null, 'lab-tab', 'browser-tab'] : [null];
-      for (const place of places) {
-        items.add(
-          palette.addItem({
-            command: CommandIDs.openApplication,
-            args: place ? { name: app.name, place } : { name: app.name },
-            category
-          })
-        );
+    const opensFiles = contextMenu !== null && suffixesOf(app.name) !== null;
+    if (opensFiles) {
+      items.add(
+        contextMenu.addItem({
+          command: CommandIDs.openFile,
+          args: { name: app.name },
+          selector: '.jp-DirListing-item[data-isdir="false"]',
+          rank: OPEN_FILE_RANK
+        })
+      );
+    }
+    this._addToPalette(app, opensFiles, items);
+    return items;
+  }
+
+  private _addToPalette(app: IApp, opensFiles: boolean, items: DisposableSet): void {
+    const { palette, trans, labTabs } = this._options;
+    if (!palette) {
+      return;
+    }
+    const { name } = app;
+    const category = trans.__('Applications');
+    const places = labTabs ? [null, 'lab-tab', 'browser-tab'] : [null];
+    for (const place of places) {
+      const args = place ? { name, place } : { name };
+      items.add(palette.addItem({ command: CommandIDs.openApplication, args, category }));
+    }
+    if (opensFiles) {
+      const args = { name, isPalette: true };
+      items.add(palette.addItem({ command: CommandIDs.openFile, args, category }));
+    }
+    if (app.managed) {
+      for (const command of MANAGED) {
+        items.add(palette.addItem({ command, args: { name }, category }));
       }
     }
-    return items;
   }
 
   private readonly _options: ApplicationCards.IOptions;
@@ -95,11 +123,19 @@ export class ApplicationCards implements IDisposable {
   private _isDisposed = false;
 }
 
+const MANAGED = [
+  CommandIDs.stopApplication,
+  CommandIDs.restartApplication,
+  CommandIDs.showApplicationLog
+];
+
 export namespace ApplicationCards {
   export interface IOptions {
-    model: ApplicationsModel;
+    model: IApplications;
     launcher: ILauncher | null;
     palette: ICommandPalette | null;
+    /** Null where there is no file browser. */
+    contextMenu: JupyterFrontEnd['contextMenu'] | null;
     trans: TranslationBundle;
     /** Whether an application can open in a tab of the application shell. */
     labTabs: boolean;

@@ -1,40 +1,67 @@
-import { JSONExt, type ReadonlyJSONValue } from '@lumino/coreutils';
+import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 
 import type { RestClient } from '../rest/client';
 import type { IApp, IApps } from '../rest/types';
 import { SnapshotModel } from '../model';
+import type { IApplications } from '../tokens';
+import { isRunning, isUnderWay } from './state';
 
 /**
- * The applications of this server. Asked for rarely: an application is installed now and then.
+ * The applications of this server.
  */
-export class ApplicationsModel extends SnapshotModel<IApps> {
-  constructor(client: Pick<RestClient, 'apps'>) {
+export class ApplicationsModel extends SnapshotModel<IApps> implements IApplications {
+  constructor(client: Pick<RestClient, 'apps'>, now: () => number = Date.now) {
+    // The pace is asked for before this class has its fields.
+    const watchers = { count: 0 };
     super({
       name: 'jupyter-samepage:applications',
       fetch: () => client.apps(),
-      interval: () => INTERVAL_MS
+      interval: snapshot => applicationsInterval(snapshot, watchers.count > 0)
+    });
+    this._watchers = watchers;
+    this._now = now;
+    this.changed.connect(() => {
+      this._answered = this._now();
     });
   }
 
-  /** The application of this name; null when unknown. */
   find(name: string): IApp | null {
     return this.snapshot?.apps.find(app => app.name === name) ?? null;
   }
 
-  /** Ask again, unless that was just done. */
-  async refreshIfOlderThan(milliseconds: number, now: number): Promise<void> {
-    if (now - this._asked >= milliseconds) {
-      this._asked = now;
+  async refreshIfOlderThan(milliseconds: number): Promise<void> {
+    if (this._now() - this._answered >= milliseconds) {
+      this._answered = this._now(); // one request, however many ask at once
       await this.refresh();
     }
   }
 
-  private _asked = 0;
+  watch(): IDisposable {
+    this._watchers.count += 1;
+    void this.refresh(); // the pause that is under way may still be a long one
+    return new DisposableDelegate(() => {
+      this._watchers.count -= 1;
+      this.pace();
+    });
+  }
+
+  private readonly _watchers: { count: number };
+  private readonly _now: () => number;
+  private _answered = 0;
 }
 
-/** True when two values show the same. */
-export function sameApp(a: IApp, b: IApp): boolean {
-  return JSONExt.deepEqual(a as unknown as ReadonlyJSONValue, b as unknown as ReadonlyJSONValue);
+/**
+ * Milliseconds to the next look. An application is installed now and then, so without one that
+ * runs, and with nobody who looks, once a minute is enough.
+ */
+export function applicationsInterval(snapshot: IApps | null, watched: boolean): number {
+  const apps = snapshot?.apps ?? [];
+  if (apps.some(isUnderWay)) {
+    return UNDER_WAY_MS;
+  }
+  return watched || apps.some(isRunning) ? WATCHED_MS : RARELY_MS;
 }
 
-const INTERVAL_MS = 60_000;
+const UNDER_WAY_MS = 1_000;
+const WATCHED_MS = 5_000;
+const RARELY_MS = 60_000;

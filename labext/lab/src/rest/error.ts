@@ -49,6 +49,16 @@ export function errorFromNetwork(path: string, cause: unknown): RestError {
   });
 }
 
+/** What did not work, why, and what to do next, as one text. */
+export function errorWords(what: string, reason: unknown): string {
+  if (!(reason instanceof RestError)) {
+    return `${what}: ${String(reason)}`;
+  }
+  return reason.fix === null
+    ? `${what}: ${reason.message}`
+    : `${what}: ${reason.message} ${reason.fix}`;
+}
+
 /** True for a JSON object. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -96,6 +96,21 @@ export interface IServerStatus {
   readonly features: readonly IFeature[];
 }
 
+export type AppState = 'stopped' | 'starting' | 'ready' | 'idle' | 'stopping' | 'failed';
+
+export interface IAppFailure {
+  readonly code: string;
+  readonly message: string;
+  readonly fix: string | null;
+  readonly exit_code: number | null;
+  /** Such as `SIGKILL`. */
+  readonly signal: string | null;
+  /** Until a retry is allowed; 0 when it is now. */
+  readonly retry_seconds: number;
+  /** The last lines the application wrote. */
+  readonly log_tail: readonly string[];
+}
+
 export interface IApp {
   readonly name: string;
   readonly title: string;
@@ -109,6 +124,42 @@ export interface IApp {
   readonly fix: string | null;
   readonly rank: number;
   readonly version: string | null;
+  /** False for one that stock jupyter-server-proxy runs: the rest below is null then. */
+  readonly managed: boolean;
+  /** Not one of ours, but an entry that another package or the operator has added. */
+  readonly third_party: boolean;
+  /** Whether it has a card in the launcher. */
+  readonly launcher: boolean;
+  /** A picture, relative to the server's base URL, for one that has no `icon_svg`. */
+  readonly icon_url?: string | null;
+  readonly state: AppState | null;
+  /** What a state is busy with, in the server's words. */
+  readonly phase: string | null;
+  /** Of the last stop, such as `idle`. */
+  readonly why: string | null;
+  /** Grows with each change of the state. */
+  readonly revision: number | null;
+  /** Since the start that is under way began. */
+  readonly starting_seconds: number | null;
+  readonly uptime_seconds: number | null;
+  readonly idle_seconds: number | null;
+  /** How long this start took. */
+  readonly ready_seconds: number | null;
+  /** How long earlier starts took. */
+  readonly usual_ready_seconds: number | null;
+  readonly memory_bytes: number | null;
+  readonly failure: IAppFailure | null;
+}
+
+export interface IAppLog {
+  readonly lines: readonly string[];
+}
+
+export interface IOpened {
+  /** The page that shows it, relative to the server's base URL. */
+  readonly url: string;
+  /** What could be done: `folder` when it was started there, `app` when it ran already. */
+  readonly opened: 'file' | 'folder' | 'app';
 }
 
 export interface IApps {

@@ -6,11 +6,21 @@ import React from 'react';
 import { formatBytes, formatRatio } from '../format';
 import { warningIcon } from '../icons';
 import { Fix, Prose } from '../proseview';
-import type { IGpus, IHistory, IKsm, INode, IServerMemory, IServerStatus } from '../rest/types';
-import type { INodeStatus } from '../tokens';
+import { isRunning, isUnderWay } from '../applications/state';
+import type {
+  IApp,
+  IGpus,
+  IHistory,
+  IKsm,
+  INode,
+  IServerMemory,
+  IServerStatus
+} from '../rest/types';
+import type { IApplications, INodeStatus } from '../tokens';
 import { type Level, memoryLevel } from './level';
 import { type ISparkPoint, sparkline } from './sparkline';
 import {
+  appMemoryWords,
   featureWords,
   ksmWhy,
   levelWords,
@@ -24,7 +34,7 @@ import {
  * The panel behind the status bar item.
  */
 export class StatusPanel extends ReactWidget {
-  constructor(options: { status: INodeStatus; trans: TranslationBundle; close: () => void }) {
+  constructor(options: StatusPanel.IOptions) {
     super();
     this._options = options;
     this.addClass('jp-Samepage-statusPanel');
@@ -34,7 +44,7 @@ export class StatusPanel extends ReactWidget {
   }
 
   protected override render(): React.JSX.Element {
-    const { status, trans, close } = this._options;
+    const { status, applications, trans, close } = this._options;
     return (
       <div className="jp-Samepage-statusBody">
         <button
@@ -49,7 +59,19 @@ export class StatusPanel extends ReactWidget {
         <UseSignal signal={status.changed}>
           {() =>
             status.snapshot ? (
-              <Contents snapshot={status.snapshot} trans={trans} />
+              <Contents
+                snapshot={status.snapshot}
+                applications={
+                  applications ? (
+                    <UseSignal signal={applications.changed}>
+                      {() => (
+                        <Applications apps={applications.snapshot?.apps ?? []} trans={trans} />
+                      )}
+                    </UseSignal>
+                  ) : null
+                }
+                trans={trans}
+              />
             ) : (
               <Trouble
                 message={status.error?.message ?? trans.__('Asking the server…')}
@@ -63,24 +85,33 @@ export class StatusPanel extends ReactWidget {
     );
   }
 
-  private readonly _options: {
+  private readonly _options: StatusPanel.IOptions;
+}
+
+export namespace StatusPanel {
+  export interface IOptions {
     status: INodeStatus;
+    /** Null where they are not listed. */
+    applications: IApplications | null;
     trans: TranslationBundle;
     close: () => void;
-  };
+  }
 }
 
 interface ITranslated {
   readonly trans: TranslationBundle;
 }
 
-function Contents(props: ITranslated & { snapshot: IServerStatus }): React.JSX.Element {
-  const { snapshot, trans } = props;
+function Contents(
+  props: ITranslated & { snapshot: IServerStatus; applications: React.ReactNode }
+): React.JSX.Element {
+  const { snapshot, applications, trans } = props;
   const { memory, agent, node, history, features } = snapshot;
   const failed = features.filter(feature => feature.state === 'failed');
   return (
     <>
       <ServerMemory memory={memory} trans={trans} />
+      {applications}
       {node ? (
         <NodeMemory node={node} history={history} trans={trans} />
       ) : (
@@ -145,6 +176,22 @@ function ServerMemory(props: ITranslated & { memory: IServerMemory }): React.JSX
           ].join(' ')}
       </p>
       {warning !== null ? <Trouble message={warning} fix={null} trans={trans} /> : null}
+    </section>
+  );
+}
+
+function Applications(props: ITranslated & { apps: readonly IApp[] }): React.JSX.Element | null {
+  const { apps, trans } = props;
+  const listed = apps.filter(app => isRunning(app) || isUnderWay(app));
+  if (listed.length === 0) {
+    return null;
+  }
+  return (
+    <section>
+      <h3>{trans.__('Applications')}</h3>
+      {listed.map(app => (
+        <Row key={app.name} name={app.title} value={appMemoryWords(app, trans)} />
+      ))}
     </section>
   );
 }

@@ -6,7 +6,7 @@ import { Signal } from '@lumino/signaling';
 
 import { CommandIDs } from '../commands';
 import { memoryIcon } from '../icons';
-import { INodeStatus } from '../tokens';
+import { IApplications, INodeStatus } from '../tokens';
 import { StatusItem } from './item';
 import { StatusPanel } from './panel';
 
@@ -18,12 +18,13 @@ export const status: JupyterFrontEndPlugin<void> = {
   description: 'Shows memory of this server in the status bar, and the state of its node.',
   autoStart: true,
   requires: [INodeStatus],
-  optional: [IStatusBar, ICommandPalette, ITranslator],
+  optional: [IStatusBar, ICommandPalette, IApplications, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     model: INodeStatus,
     bar: IStatusBar | null,
     palette: ICommandPalette | null,
+    applications: IApplications | null,
     translator: ITranslator | null
   ): void => {
     if (!bar) {
@@ -36,13 +37,15 @@ export const status: JupyterFrontEndPlugin<void> = {
       popup?.dispose();
     };
     const open = (): void => {
-      const panel = new StatusPanel({ status: model, trans, close });
+      const panel = new StatusPanel({ status: model, applications, trans, close });
+      const watching = applications?.watch();
       const opened = showPopup({ body: panel, anchor: item, align: 'left', hasDynamicSize: true });
       popup = opened;
       item.expanded = true;
       panel.node.focus();
       opened.disposed.connect(() => {
         popup = null;
+        watching?.dispose();
         item.expanded = false;
         if (opened.node.contains(document.activeElement)) {
           item.focus();

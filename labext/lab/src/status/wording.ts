@@ -1,7 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { formatBytes } from '../format';
-import type { IFeature, IKsm, IServerMemory, MemorySource } from '../rest/types';
+import type { IApp, IFeature, IKsm, IServerMemory, MemorySource } from '../rest/types';
 import type { Level } from './level';
 
 /** `812 MiB / 2.0 GiB`, or the use alone when there is no limit; null when it is not known. */
@@ -11,6 +11,18 @@ export function memoryWords(memory: IServerMemory): string | null {
   }
   const used = formatBytes(memory.used_bytes);
   return memory.limit_bytes === null ? used : `${used} / ${formatBytes(memory.limit_bytes)}`;
+}
+
+/** The memory of an application; what it does instead while it has none to show. */
+export function appMemoryWords(app: IApp, trans: TranslationBundle): string {
+  switch (app.state) {
+    case 'starting':
+      return trans.__('starting');
+    case 'stopping':
+      return trans.__('stopping');
+    default:
+      return app.memory_bytes === null ? trans.__('not known') : formatBytes(app.memory_bytes);
+  }
 }
 
 /** Where the number comes from. */
