@@ -167,7 +167,7 @@ def install(
 
 
 def _take_cards(processes: list[Any]) -> frozenset[str]:
-    """The names that want a card. jupyter-server-proxy would make a second one, so it is told no."""
+    """The names that want a card; jupyter-server-proxy, which would make a second, is told no."""
     wanted = frozenset(each.name for each in processes if each.launcher_entry.enabled)
     for process in processes:
         process.launcher_entry.enabled = False

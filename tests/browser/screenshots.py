@@ -35,7 +35,8 @@ def shoot(running: Browser, demo: RunningDemo, scheme: Scheme) -> None:
     course = lab.courses().locator("article").first
     demo.publish()
     course.get_by_role("button", name=re.compile("Pull now")).click()
-    expect(course.locator(".jp-Samepage-changes")).to_be_visible(timeout=60_000)
+    expect(course.locator(".jp-Samepage-changes")).to_contain_text("NEWS.md", timeout=60_000)
+    expect(course).to_have_attribute("data-state", "up_to_date", timeout=60_000)
     lab.close_dialogs()
     lab.page.wait_for_timeout(1500)
     panel = lab.courses().bounding_box()
@@ -51,6 +52,24 @@ def shoot(running: Browser, demo: RunningDemo, scheme: Scheme) -> None:
     expect(popup).to_contain_text("KSM saves", timeout=30_000)
     lab.page.wait_for_timeout(1000)
     lab.page.screenshot(path=IMAGES / f"lab-{scheme}.png", animations="disabled")
+    lab.page.keyboard.press("Escape")
+    start = context.new_page()
+    start.set_viewport_size({"width": 900, "height": 420})
+    start.goto(demo.url.split("/lab")[0] + "/openrefine/")
+    expect(start.get_by_role("heading")).to_have_text("Starting OpenRefine")
+    start.wait_for_timeout(1500)
+    start.screenshot(path=IMAGES / f"start-page-{scheme}.png", animations="disabled")
+    expect(start).to_have_title(re.compile("^OpenRefine"), timeout=90_000)
+    lab.page.locator('li[data-id="jp-running-sessions"]').click()
+    running_list = lab.page.locator("#jp-running-sessions")
+    expect(running_list.get_by_text("OpenRefine").first).to_be_visible(timeout=30_000)
+    lab.page.wait_for_timeout(1000)
+    lab.page.screenshot(
+        path=IMAGES / f"running-{scheme}.png",
+        clip={"x": 0, "y": 0, "width": 660, "height": 560},
+        animations="disabled",
+    )
+    running_list.get_by_title("Stop OpenRefine").click()
     assert demo.agent_url is not None
     page = context.new_page()
     page.set_viewport_size({"width": 1000, "height": 760})

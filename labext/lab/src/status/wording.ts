@@ -74,9 +74,9 @@ export function ksmWhy(ksm: IKsm, trans: TranslationBundle): string | null {
     return null;
   }
   if (ksm.why === '') {
-    return ksm.running ? trans.__('On.') : trans.__('Off.');
+    return ksm.running ? trans.__('Merging.') : trans.__('At rest.');
   }
-  return ksm.running ? trans.__('On because: %1', ksm.why) : trans.__('Off because: %1', ksm.why);
+  return ksm.running ? trans.__('Merging: %1.', ksm.why) : trans.__('At rest: %1.', ksm.why);
 }
 
 /** The name of a part of Samepage. */
