@@ -39,6 +39,7 @@ bench: ## every benchmark; rewrites docs/benchmarks/
 	@scripts/setup.sh bench
 	$(BIN)/python -m benchmarks.server_start
 	$(BIN)/python -m benchmarks.agent_cost
+	$(BIN)/python -m benchmarks.proxy
 
 screenshots: ## rewrite the pictures in docs/
 	@scripts/setup.sh test

@@ -231,8 +231,26 @@ class SamepageExtension(ExtensionApp):
         """The loop runs: the server answers before the first pull begins."""
         if self._service is not None:
             self._starting = asyncio.ensure_future(self._start_courses(self._service))
+            self._take_over_links()
         if self._takeover is not None:
             self._sweeping = asyncio.ensure_future(self._begin_applications(self._takeover))
+
+    def _take_over_links(self) -> None:
+        """All extensions are loaded now, nbgitpuller's too where it is enabled."""
+        from labext.courses.links import LinkSettings, install
+
+        assert self.serverapp is not None
+        try:
+            install(
+                LinkSettings(
+                    root=Path(self.serverapp.root_dir),
+                    state_dir=Path(jupyter_data_dir()) / "samepage" / "courses",
+                    timeout=self._options.pull_timeout_seconds,
+                    connect_timeout=self._options.connect_timeout_seconds,
+                )
+            )
+        except Exception as err:  # noqa: BLE001 - its links work as they did without us
+            self.log.warning("Samepage courses: nbgitpuller keeps its own engine: %s", err)
 
     async def _begin_applications(self, takeover: Takeover) -> None:
         try:

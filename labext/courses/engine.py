@@ -30,14 +30,21 @@ class Pull:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """What a pull did; `first` when the folder was not there before."""
+    """What a pull did; `first` when the folder was not there before. note: one more sentence."""
 
     first: bool
     changes: tuple[Change, ...]
+    note: str | None = None
 
 
 class Engine(Protocol):
     """Brings a folder to the state of a course and keeps what the student wrote."""
+
+    def recover(self, target: Path, env: dict[str, str]) -> None:
+        """Bring a pull that was killed to its end, without asking the server. Errors: OSError."""
+
+    def has_copy(self, target: Path) -> bool:
+        """Whether there are files of the course at `target` to work with."""
 
     def pull(self, pull: Pull, report: Report) -> Delivery:
         """Blocks. Nobody else pulls into the same folder meanwhile. Errors: CourseError, GitError.

@@ -14,28 +14,29 @@ _STALL_SECONDS = 15
 
 _CONFIG = {
     "color.ui": "false",
-    "commit.gpgsign": "false",
     "core.askPass": "",
-    "core.attributesFile": "/dev/null",  # merge drivers such as nbdime's ignore -Xours
+    "core.attributesFile": "/dev/null",
+    "core.autocrlf": "false",
     "core.fsmonitor": "false",
     "core.hooksPath": "/dev/null",
     "core.quotePath": "false",
-    "diff.renames": "false",  # nbgitpuller reads added files from a diff and knows no renames
+    "fetch.fsckObjects": "false",
+    "fetch.prune": "false",
     "fetch.recurseSubmodules": "false",
+    "fetch.unpackLimit": "1",  # progress in percent also for few objects, and one file for all
+    "fetch.writeCommitGraph": "false",
     "gc.auto": "0",  # would run on in the background, holding locks
     "http.lowSpeedLimit": "1",
     "http.lowSpeedTime": str(_STALL_SECONDS),
     "maintenance.auto": "false",
-    "merge.ff": "true",
-    "merge.renames": "true",
-    "merge.verifySignatures": "false",
     "safe.directory": "*",  # a home on NFS may belong to another uid
     "submodule.recurse": "false",
+    "transfer.fsckObjects": "false",
 }
 
 
 def environment(inherited: Mapping[str, str], address: Address, target: Path) -> dict[str, str]:
-    """Environment variables for git and for nbgitpuller's git. Pure.
+    """Environment variables for git. Pure.
 
     No git in it asks for a password, runs a hook, signs, or takes a repository above `target` for
     the course's. The address's credentials travel here as an HTTP header: not on a command line,
@@ -48,8 +49,6 @@ def environment(inherited: Mapping[str, str], address: Address, target: Path) ->
         GIT_ALLOW_PROTOCOL=":".join(SCHEMES),
         GIT_ASKPASS="",
         GIT_CEILING_DIRECTORIES=str(target.parent),
-        GIT_EDITOR="true",
-        GIT_MERGE_AUTOEDIT="no",
         GIT_SSH_COMMAND="ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=5",
         GIT_TERMINAL_PROMPT="0",
         LANGUAGE="C",

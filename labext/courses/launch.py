@@ -33,21 +33,26 @@ class WorkerError(Exception):
     """The worker ended without a result; the text is for the log."""
 
 
+def worker_command() -> tuple[list[str], dict[str, str]]:
+    """How a worker is started, and in which environment."""
+    path = os.pathsep.join(filter(None, [str(_PACKAGES), os.environ.get("PYTHONPATH")]))
+    # -P: or a file json.py in the server's folder would be taken for the library's
+    command = [sys.executable, "-P", "-m", "labext.courses.worker"]
+    return command, {**os.environ, "PYTHONPATH": path}
+
+
 async def run_worker(job: Job, on_progress: Callable[[Progress], None]) -> Result:
     """Pull in a child process. Errors: WorkerError, OSError when it cannot be started.
 
     When this ends, for whatever reason, so has the worker with all its children.
     """
-    path = os.pathsep.join(filter(None, [str(_PACKAGES), os.environ.get("PYTHONPATH")]))
+    command, env = worker_command()
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",  # or a file json.py in the server's folder would be taken for the library's
-        "-m",
-        "labext.courses.worker",
+        *command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": path},
+        env=env,
         start_new_session=True,
         limit=_LONGEST_LINE,
     )
@@ -99,6 +104,11 @@ async def _end(process: asyncio.subprocess.Process) -> None:
                 break
     _signal(process.pid, signal.SIGKILL)
     await process.wait()
+
+
+def end_group(leader: int) -> None:
+    """End a worker, which leads a group, with everything it started."""
+    _signal(leader, signal.SIGKILL)
 
 
 def _signal(group: int, number: signal.Signals) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 State = Literal["waiting", "pulling", "up_to_date", "offline", "failed"]
-ChangeKind = Literal["new", "updated", "deleted", "renamed", "kept_yours"]
+ChangeKind = Literal["new", "updated", "merged", "deleted", "renamed", "kept_yours"]
 MOST_CHANGES = 200
 
 

@@ -9,22 +9,33 @@ from labext.courses.errors import CourseError
 from labext.courses.explain import remote_error, unreachable
 from labext.courses.git import Git, GitError, GitTimeoutError
 
+_USUAL = ("main", "master")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Upstream:
-    """A branch of the course's repository and the commit it is at."""
+    """A branch (or tag) of the course's repository and the commit (or tag object) it is at.
+
+    ref: its full name on the server; it may have another name than was asked for.
+    """
 
     branch: str
     commit: str
+    ref: str
 
 
 def look(git: Git, address: Address, branch: str | None, timeout_seconds: float) -> Upstream:
     """Where the course is now. Blocks for up to `timeout_seconds`.
 
-    branch None: the repository's default one. Errors: CourseError, offline when the server does
-    not answer.
+    branch None: the repository's default one. A branch that was renamed from `master` to `main`, or
+    back, is followed; a tag is taken as a branch that stands still. Errors:
+    CourseError, offline when the server does not answer.
     """
-    wanted = ["HEAD"] if branch is None else [f"refs/heads/{branch}", f"refs/tags/{branch}"]
+    wanted = [f"refs/heads/{name}" for name in _USUAL]
+    if branch is None:
+        wanted.append("HEAD")
+    else:
+        wanted += [f"refs/heads/{branch}", f"refs/tags/{branch}"]
     try:
         text = git.read(
             "ls-remote", "--symref", "--", address.remote, *wanted, timeout=timeout_seconds
@@ -46,22 +57,20 @@ def choose(text: str, address: Address, branch: str | None) -> Upstream:
             default = value.removeprefix("ref: ").removeprefix("refs/heads/")
         else:
             commits[name] = value
+    if branch is None and default is not None and "HEAD" in commits:
+        return Upstream(branch=default, commit=commits["HEAD"], ref=f"refs/heads/{default}")
+    names = [f"refs/heads/{branch}", f"refs/tags/{branch}"]
+    if branch is None or branch in _USUAL:
+        names += [f"refs/heads/{name}" for name in _USUAL]
+    for name in names:
+        if name in commits:
+            short = name.removeprefix("refs/heads/").removeprefix("refs/tags/")
+            return Upstream(branch=short, commit=commits[name], ref=name)
     if branch is None:
-        if default is not None and "HEAD" in commits:
-            return Upstream(branch=default, commit=commits["HEAD"])
         raise CourseError(
             "no_default_branch",
             f"The repository {address.shown} has no default branch, or no commits yet.",
             "Ask your teacher to push the course, or your operator to name its branch.",
-        )
-    commit = commits.get(f"refs/heads/{branch}")
-    if commit is not None:
-        return Upstream(branch=branch, commit=commit)
-    if f"refs/tags/{branch}" in commits:
-        raise CourseError(
-            "branch_is_tag",
-            f"{branch!r} is a tag of {address.shown}; a course follows a branch.",
-            "Ask your operator to name a branch for this course.",
         )
     raise CourseError(
         "branch_not_found",

@@ -28,20 +28,21 @@ class Store:
     folder: Path
     target: Path
 
-    def _file(self, suffix: str) -> Path:
+    def path(self, suffix: str) -> Path:
+        """Where something of this course is kept."""
         digest = hashlib.sha256(os.fsencode(self.target)).hexdigest()[:16]
         return self.folder / f"{digest}{suffix}"
 
     def load(self) -> History:
         """What was kept last; an empty History when there is nothing, or nothing readable."""
         try:
-            return history_from(json.loads(self._file(".json").read_bytes()))
+            return history_from(json.loads(self.path(".json").read_bytes()))
         except (OSError, ValueError):
             return History()
 
     def save(self, history: History) -> None:
         """Replace what is kept, whole or not at all. Errors: OSError."""
-        file = self._file(".json")
+        file = self.path(".json")
         descriptor, name = tempfile.mkstemp(prefix=file.name, dir=self.folder)
         try:
             with os.fdopen(descriptor, "w") as stream:
@@ -61,7 +62,7 @@ class Store:
         The kernel frees the lock when its process ends, however that happens. Errors: OSError.
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(self._file(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.path(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

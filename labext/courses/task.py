@@ -25,12 +25,8 @@ def run(
     report: Report,
     environ: Mapping[str, str],
     clock: Callable[[], float],
-    use_environment: Callable[[dict[str, str]], None],
 ) -> Result:
-    """Do `job`. Blocks; raises nothing that a course, a server or a disk can cause.
-
-    use_environment: called with git's environment, for an engine that starts git by itself.
-    """
+    """Do `job`. Blocks; raises nothing that a course, a server or a disk can cause."""
     try:
         address = parse(job.url)
     except AddressError as err:
@@ -43,11 +39,10 @@ def run(
         report(Progress(phase="Waiting for its turn", percent=None))
         with store.locked():
             env = gitenv.without_broken_files(gitenv.environment(environ, address, target))
-            use_environment(env)
             delivery = _deliver(job, address, target, env, engine, report)
             return _delivered(delivery, store, clock())
     except CourseError as err:
-        return failure(err, has_copy=_has_copy(job))
+        return failure(err, has_copy=_has_copy(job, engine))
     except GitError as err:
         return failure(
             CourseError(
@@ -55,7 +50,7 @@ def run(
                 f"git {err.command} failed: {last_words(err.text, address)}.",
                 "Try again; if it stays, show this message to your operator.",
             ),
-            has_copy=_has_copy(job),
+            has_copy=_has_copy(job, engine),
         )
     except FileNotFoundError as err:
         missing = "git is not installed on this server" if err.filename == "git" else str(err)
@@ -73,6 +68,7 @@ def run(
 def _deliver(
     job: Job, address: Address, target: Path, env: dict[str, str], engine: Engine, report: Report
 ) -> Delivery:
+    engine.recover(target, env)
     report(Progress(phase="Asking the git server", percent=None))
     git = Git(Path("/"), env)
     upstream = look(git, address, job.branch, job.connect_timeout_seconds)
@@ -104,6 +100,8 @@ def _delivered(delivery: Delivery, store: Store, now: float) -> Result:
         if delivery.first
         else summary(delivery.changes)
     )
+    if delivery.note is not None:
+        message = f"{message} {delivery.note}"
     return Result(state="up_to_date", message=message, history=history)
 
 
@@ -130,14 +128,14 @@ def failure(error: CourseError, *, has_copy: bool) -> Result:
     return Result(state="failed", code=error.code, message=error.message, fix=error.fix)
 
 
-def _has_copy(job: Job) -> bool:
+def _has_copy(job: Job, engine: Engine) -> bool:
     try:
-        return (resolve(Path(job.root), job.target) / ".git").exists()
+        return engine.has_copy(resolve(Path(job.root), job.target))
     except (CourseError, OSError):
         return False
 
 
-def timed_out(job: Job) -> Result:
+def timed_out(job: Job, engine: Engine) -> Result:
     """The result of a pull that was ended at its time limit."""
     return failure(
         CourseError(
@@ -146,5 +144,5 @@ def timed_out(job: Job) -> Result:
             "Press Pull to try again; if it stays, ask your operator for a longer limit.",
             state="offline",
         ),
-        has_copy=_has_copy(job),
+        has_copy=_has_copy(job, engine),
     )

@@ -1,8 +1,8 @@
 """`python -m labext.courses.worker`: one pull in a process of its own.
 
 Reads one Job (a JSON line) from standard input; writes progress and one result as JSON lines. In a
-process of its own, as nbgitpuller blocks, runs git without time limits and knows no environment
-but its process's. The server starts it as leader of a process group and ends the whole group.
+process of its own, as it blocks and may have to be ended with all the gits it started: the
+server starts it as leader of a process group and ends the whole group.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from types import FrameType
 
 from labext.courses import task
 from labext.courses.model import Progress
-from labext.courses.nbgitpuller_engine import NbgitpullerEngine
 from labext.courses.protocol import Job, Result, progress_line, result_line
+from labext.courses.sync.engine import StateEngine
 
 _FASTEST_SECONDS = 0.1
 
@@ -68,26 +69,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _end)
     os.nice(5)  # kernels and the browser's requests come first
     voice = Voice(sys.stdout.fileno())
-    watchdog = threading.Timer(job.timeout_seconds, _expire, args=(job, voice))
+    engine = StateEngine(Path(job.state_dir))
+    watchdog = threading.Timer(job.timeout_seconds, _expire, args=(job, engine, voice))
     watchdog.daemon = True
     watchdog.start()
-    voice.result(
-        task.run(
-            job,
-            NbgitpullerEngine(),
-            voice.progress,
-            dict(os.environ),
-            time.time,
-            _use_environment,
-        )
-    )
+    voice.result(task.run(job, engine, voice.progress, dict(os.environ), time.time))
     watchdog.cancel()
     return 0
-
-
-def _use_environment(env: dict[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(env)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -95,8 +83,8 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _expire(job: Job, voice: Voice) -> None:
-    voice.result(task.timed_out(job))
+def _expire(job: Job, engine: StateEngine, voice: Voice) -> None:
+    voice.result(task.timed_out(job, engine))
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(0)

@@ -10,7 +10,7 @@ import pytest
 
 from labext.courses import gitenv, protocol
 from labext.courses.address import parse
-from labext.courses.changes import Step, classify, parse_name_status, summary
+from labext.courses.changes import summary
 from labext.courses.errors import CourseError
 from labext.courses.explain import remote_error
 from labext.courses.model import Change, History, Progress
@@ -89,6 +89,14 @@ def test_the_branch_that_is_followed() -> None:
     text = "ref: refs/heads/trunk\tHEAD\n" + "a" * 40 + "\tHEAD\n"
     assert choose(text, ADDRESS, None).branch == "trunk"
     assert choose("b" * 40 + "\trefs/heads/x", ADDRESS, "x").commit == "b" * 40
+    assert choose("b" * 40 + "\trefs/tags/v1", ADDRESS, "v1").ref == "refs/tags/v1"
+    both = "a\trefs/heads/main\nb\trefs/heads/fall\n"
+    assert choose(both, ADDRESS, "fall").branch == "fall"
+
+
+@pytest.mark.parametrize("branch", [None, "master"])
+def test_a_branch_that_was_renamed_is_followed(branch: str | None) -> None:
+    assert choose("a\trefs/heads/main", ADDRESS, branch).ref == "refs/heads/main"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +104,7 @@ def test_the_branch_that_is_followed() -> None:
     [
         ("", None, "no_default_branch"),
         ("", "main", "branch_not_found"),
-        ("a\trefs/tags/v1", "v1", "branch_is_tag"),
+        ("a\trefs/heads/main", "fall", "branch_not_found"),
     ],
 )
 def test_branches_that_are_not_there(text: str, branch: str | None, code: str) -> None:
@@ -105,38 +113,13 @@ def test_branches_that_are_not_there(text: str, branch: str | None, code: str) -
     assert caught.value.code == code
 
 
-def test_name_status_with_renames() -> None:
-    fields = ["M", "a", "R087", "old", "new", "A", "ü\tb", "D", "d"]
-    assert parse_name_status(fields) == [
-        Step(status="M", path="a"),
-        Step(status="R", path="new"),
-        Step(status="A", path="ü\tb"),
-        Step(status="D", path="d"),
-    ]
-
-
-def test_classify() -> None:
-    taught = [Step(status=s, path=p) for s, p in ("Ma", "Mb", "Mc", "Dd", "De", "An", "Rr")]
-    changes = classify(
-        taught,
-        merged=frozenset("abdnr"),
-        still_different=frozenset("bce"),
-    )
-    assert {change.path: change.kind for change in changes} == {
-        "a": "updated",
-        "b": "updated",  # merged: parts of both
-        "c": "kept_yours",
-        "d": "deleted",
-        "e": "kept_yours",
-        "n": "new",
-        "r": "renamed",
-    }
-
-
 def test_summary() -> None:
     assert summary([]) == "Everything is up to date."
     changes = [Change(path="a", kind="new"), Change(path="b", kind="kept_yours")]
-    assert summary(changes) == "Files from the course: 1 new, 1 kept as you wrote them."
+    changes.append(Change(path="c", kind="merged"))
+    assert summary(changes) == (
+        "Files from the course: 1 new, 1 merged with yours, 1 kept as you wrote them."
+    )
 
 
 def test_git_gets_the_token_neither_by_argument_nor_by_file(tmp_path: Path) -> None:

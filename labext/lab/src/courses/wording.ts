@@ -25,6 +25,8 @@ export function changeWords(kind: ChangeKind, trans: TranslationBundle): string 
       return trans.__('New');
     case 'updated':
       return trans.__('Updated');
+    case 'merged':
+      return trans.__('Merged');
     case 'deleted':
       return trans.__('Deleted');
     case 'renamed':
@@ -41,6 +43,8 @@ export function changeSentence(kind: ChangeKind, trans: TranslationBundle): stri
       return trans.__('The teacher added this file.');
     case 'updated':
       return trans.__('The teacher changed this file.');
+    case 'merged':
+      return trans.__('The teacher and you changed this file: both changes are in it.');
     case 'deleted':
       return trans.__('The teacher deleted this file.');
     case 'renamed':

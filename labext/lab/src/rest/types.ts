@@ -168,7 +168,7 @@ export interface IApps {
 
 export type CourseState = 'waiting' | 'pulling' | 'up_to_date' | 'offline' | 'failed';
 
-export type ChangeKind = 'new' | 'updated' | 'deleted' | 'renamed' | 'kept_yours';
+export type ChangeKind = 'new' | 'updated' | 'merged' | 'deleted' | 'renamed' | 'kept_yours';
 
 export interface ICourseChange {
   /** Relative to the course's folder. */
