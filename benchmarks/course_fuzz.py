@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -164,11 +165,8 @@ def _words(folder: Path) -> set[str]:
     for path in folder.rglob("*"):
         if ".git" in path.relative_to(folder).parts or not path.is_file():
             continue
-        text = path.read_text()
-        for sign in '\\"\n[],{}':
-            text = text.replace(sign, " ")
-        found.update(word.removesuffix("n") for word in text.split())
-    return {word for word in found if word.endswith("q")}
+        found.update(re.findall(r"[st]\d+q", path.read_text()))
+    return found
 
 
 def _git(folder: Path, *arguments: str) -> None:

@@ -35,6 +35,7 @@ class Upstream:
         self._session: aiohttp.ClientSession | None = None
         self._endpoint: Endpoint | None = None
         self._trusted = float("-inf")
+        self._look: asyncio.Task[bool] | None = None
 
     def session(self, endpoint: Endpoint) -> aiohttp.ClientSession:
         """The session for this endpoint; one for an earlier endpoint is closed."""
@@ -42,6 +43,7 @@ class Upstream:
             self.close_soon()
             self._endpoint = endpoint
             self._trusted = float("-inf")
+            self._look = None
             self._session = self._open(endpoint)
         return self._session
 
@@ -77,12 +79,20 @@ class Upstream:
 
     async def check_owner(self) -> None:
         """NotOursError when the endpoint is no longer served by the application."""
-        now = time.monotonic()
-        if now - self._trusted < _TRUST_S:
+        if time.monotonic() - self._trusted < _TRUST_S:
             return
-        if not await self._owns_endpoint():
+        # One look for all who connect in this moment: each would walk /proc by itself.
+        if self._look is None or self._look.done():
+            self._look = asyncio.ensure_future(self._owned())
+        if not await asyncio.shield(self._look):
             raise NotOursError("The port of the application is no longer served by it.")
-        self._trusted = now
+
+    async def _owned(self) -> bool:
+        session = self._session
+        owned = await self._owns_endpoint()
+        if owned and self._session is session:
+            self._trusted = time.monotonic()
+        return owned
 
     def close_soon(self) -> None:
         """Close the session in the background, with what is under way in it."""
