@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 COURSES_TAB = 'li[data-id="jupyter-samepage-courses"]'
 
@@ -81,11 +81,18 @@ class Lab:
         expect(indicator).to_have_attribute("data-status", "idle", timeout=60_000)
         # The notebook calls itself idle before it has a kernel; the status bar knows.
         expect(self.page.get_by_text(re.compile(r"\| Idle"))).to_be_visible(timeout=60_000)
-        self.page.get_by_role("menuitem", name="Run", exact=True).click()
-        self.page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
         # An exercise that is still empty gets no number, so the last prompt says nothing.
         prompts = notebook.locator(".jp-CodeCell .jp-InputPrompt")
-        expect(prompts.filter(has_text=re.compile(r"\[\d+\]:")).first).to_be_visible(timeout=60_000)
+        begun = prompts.filter(has_text=re.compile(r"\[(\d+|\*)\]:"))
+        for _ in range(5):
+            self.page.get_by_role("menuitem", name="Run", exact=True).click()
+            self.page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
+            try:
+                begun.first.wait_for(timeout=8_000)
+                break
+            except TimeoutError:
+                continue  # the menu's command looks at a notebook that is not the current one yet
+        expect(begun.first).to_be_visible()
         expect(prompts.filter(has_text="[*]:")).to_have_count(0, timeout=120_000)
         expect(indicator).to_have_attribute("data-status", "idle", timeout=120_000)
 

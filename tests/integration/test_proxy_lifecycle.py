@@ -229,6 +229,7 @@ def test_quiet_requests_are_no_use(server: JupyterProcess) -> None:
 
 
 def test_metrics(server: JupyterProcess) -> None:
+    server.session().get(f"{server.url}boom/", timeout=60)
     server.session().get(f"{server.url}web/", timeout=30)
     text = server.session().get(f"{server.url}metrics", timeout=30).text
     assert re.search(r'^samepage_app_starts_total\{app="web"\} [1-9]', text, re.MULTILINE)
