@@ -181,8 +181,8 @@ def test_push_is_refused(server: GitServer, log: list[Access], tmp_path: Path) -
     while not any(access.method == "POST" and access.status == 403 for access in log):
         assert time.monotonic() < deadline, log
         time.sleep(0.01)
-    assert all(access.problem for access in log if access.status == 403)
-    assert "read-only" in log[-1].problem
+    for access in log:
+        assert access.status != 403 or "read-only" in (access.problem or "")
 
 
 @pytest.mark.parametrize(
@@ -251,13 +251,9 @@ def test_a_client_that_leaves_ends_the_child(root: Path) -> None:
         while not any(access.method == "POST" for access in log):
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        # The server notes a request when it is over, which may be after its client has the answer.
-    deadline = time.monotonic() + 10
-    while not any(access.method == "POST" and access.status == 403 for access in log):
-        assert time.monotonic() < deadline, log
-        time.sleep(0.01)
-    assert all(access.problem for access in log if access.status == 403)
-        assert "hung up" in log[-1].problem
+        (post,) = [access for access in log if access.method == "POST"]
+        assert post.problem is not None
+        assert "hung up" in post.problem
         assert not [
             child for child in psutil.Process().children(recursive=True) if "git" in child.name()
         ]
