@@ -28,9 +28,9 @@ check-lab: ## lint and unit tests of the JupyterLab extension
 	cd labext/lab && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent lint && PATH="$(CURDIR)/$(BIN):$$PATH" npm test --silent
 
 check-python: ## unit, integration and browser tests
-	@# Browser and process tests can be late on a busy machine. -rR names every test that needed
+	@# Browser and process tests can be late on a busy machine. R names every test that needed
 	@# a second look, so that one which does so often is noticed and mended.
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --reruns 2 -rR $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --reruns 2 -raR $(PYTEST_ARGS)
 
 format: ## rewrite the sources in the house's format
 	$(BIN)/ruff format .
