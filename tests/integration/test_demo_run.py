@@ -35,8 +35,11 @@ class Demo:
 
     def __init__(self, state: Path, *options: str, env: dict[str, str] | None = None) -> None:
         self.state = state
+        # Under nohup pytest hands on an ignored SIGHUP, and the demo rightly lives on then.
+        fresh = ["env", "--default-signal=HUP"]
+        demo = [sys.executable, "-m", "demo", "--stations", "1", "--state", str(state), *options]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "demo", "--stations", "1", "--state", str(state), *options],
+            [*fresh, *demo],
             cwd=ROOT,
             env=os.environ | (env or {}),
             stdin=subprocess.DEVNULL,
