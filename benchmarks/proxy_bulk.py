@@ -16,6 +16,7 @@ Direction = Literal["download", "upload"]
 DIRECTIONS: tuple[Direction, ...] = ("download", "upload")
 
 _TIMEOUT_S = 300
+_GIB = 1 << 30
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
@@ -59,14 +60,15 @@ class Transfers:
         """The largest, MB; 0 without a server."""
         return max((each.growth or 0) / 1e6 for each in self.done)
 
-    def cpu_per_gigabyte(self) -> list[float]:
+    def cpu_per_gibibyte(self) -> list[float]:
         """CPU seconds of the server."""
-        return [each.cpu_seconds / (each.size / 1e9) for each in self.done if each.cpu_seconds]
+        found = [each for each in self.done if each.cpu_seconds is not None]
+        return [(each.cpu_seconds or 0.0) / (each.size / _GIB) for each in found]
 
-    def all_cpu_per_gigabyte(self) -> list[float]:
+    def all_cpu_per_gibibyte(self) -> list[float]:
         """CPU seconds of all that take part."""
-        found = [each for each in self.done if each.all_cpu_seconds]
-        return [(each.all_cpu_seconds or 0.0) / (each.size / 1e9) for each in found]
+        found = [each for each in self.done if each.all_cpu_seconds is not None]
+        return [(each.all_cpu_seconds or 0.0) / (each.size / _GIB) for each in found]
 
     def shares(self) -> tuple[list[float], list[float]]:
         """Of the time, how much the server's main thread ran, and waited for a CPU."""
@@ -83,27 +85,31 @@ class Transfers:
 
 
 def measure(
-    ways: Sequence[Way], *, rounds: int, size: int
+    ways: Sequence[Way], *, rounds: int, size: int, pace: float | None = None
 ) -> dict[tuple[Direction, str], Transfers]:
-    """Interleaved, after a small uncounted one each."""
+    """Interleaved, after a small uncounted one each. pace: see `transfer`."""
     found = {(each, way.name): Transfers() for each in DIRECTIONS for way in ways}
     for direction in DIRECTIONS:
         for way in ways:
             transfer(way, direction, min(size, 8 << 20))
         for number in range(rounds):
             for way in ways if number % 2 else reversed(ways):
-                found[direction, way.name].done.append(transfer(way, direction, size))
+                found[direction, way.name].done.append(transfer(way, direction, size, pace))
     return found
 
 
-def transfer(way: Way, direction: Direction, size: int) -> Transfer:
-    """One over a new connection, with the server's memory and CPU time."""
+def transfer(way: Way, direction: Direction, size: int, pace: float | None = None) -> Transfer:
+    """One over a new connection, with the server's memory and CPU time.
+
+    pace: bytes per second the client takes or gives at most, as its network would; None: no limit.
+    """
     before = None if way.pid is None else _begin_peak(way.pid)
     cpu = None if way.pid is None else readings.cpu_seconds(way.pid)
     all_cpu = _all_cpu_seconds(way)
     scheduled = None if way.pid is None else _scheduled(way.pid)
     begun = time.perf_counter()
-    status, complete = (_download if direction == "download" else _upload)(way, size)
+    limit = Pace(pace)
+    status, complete = (_download if direction == "download" else _upload)(way, size, limit)
     seconds = time.perf_counter() - begun
     scheduled_then = None if way.pid is None else _scheduled(way.pid)
     all_used = _all_cpu_seconds(way) - all_cpu
@@ -128,7 +134,8 @@ def _scheduled(pid: int) -> tuple[float, float]:
 
 
 def _all_cpu_seconds(way: Way) -> float:
-    below = sum(readings.cpu_seconds(pid) or 0.0 for pid in readings.tree(way.root))
+    pids = {pid for root in way.roots for pid in readings.tree(root)}
+    below = sum(readings.cpu_seconds(pid) or 0.0 for pid in pids)
     return below + time.process_time()
 
 
@@ -145,7 +152,21 @@ def _kilobytes(pid: int, name: str) -> int:
     raise RuntimeError(f"/proc/{pid}/status has no {name}")
 
 
-def _download(way: Way, size: int) -> tuple[int | None, bool]:
+class Pace:
+    """Holds a client to so many bytes per second from now on; None: does not."""
+
+    def __init__(self, rate: float | None) -> None:
+        self._rate, self._begun = rate, time.perf_counter()
+
+    def keep(self, moved: int) -> None:
+        """Sleep until that many bytes were due."""
+        if self._rate is not None:
+            early = self._begun + moved / self._rate - time.perf_counter()
+            if early > 0:
+                time.sleep(early)
+
+
+def _download(way: Way, size: int, pace: Pace) -> tuple[int | None, bool]:
     with socket.create_connection((way.host, way.port), timeout=_TIMEOUT_S) as line:
         line.sendall(way.head("GET", f"{way.app}download?size={size}"))
         head, body = _head(line)
@@ -154,11 +175,12 @@ def _download(way: Way, size: int) -> tuple[int | None, bool]:
         got, buffer = len(body), bytearray(1 << 20)
         while (expected is None or got < expected) and (count := line.recv_into(buffer)):
             got += count
+            pace.keep(got)
     status = _STATUS.match(head)
     return (None if status is None else int(status[1])), got == size
 
 
-def _upload(way: Way, size: int) -> tuple[int | None, bool]:
+def _upload(way: Way, size: int, pace: Pace) -> tuple[int | None, bool]:
     headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
     with socket.create_connection((way.host, way.port), timeout=_TIMEOUT_S) as line:
         line.sendall(way.head("POST", f"{way.app}upload", headers | _xsrf(way)))
@@ -166,6 +188,7 @@ def _upload(way: Way, size: int) -> tuple[int | None, bool]:
         try:
             while left > 0:
                 left -= line.send(memoryview(PIECE)[: min(left, len(PIECE))])
+                pace.keep(size - left)
         except (BrokenPipeError, ConnectionResetError):
             pass  # it may have said why
         try:

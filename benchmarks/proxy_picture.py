@@ -12,7 +12,13 @@ from .proxy_ready import ROUTES, Case, Delays
 from .proxy_sockets import Sockets
 from .spread import percentile, spread
 
-_COLOURS = {"direct": "0.75", "stock": "tab:gray", "ours": "tab:orange"}
+_COLOURS = {
+    "direct": "0.75",
+    "relay": "tab:cyan",
+    "splice": "tab:blue",
+    "stock": "tab:gray",
+    "ours": "tab:orange",
+}
 _ROUTE_COLOURS = ("tab:gray", "tab:orange", "peru")
 
 
@@ -54,7 +60,7 @@ def picture(
         list(DIRECTIONS),
         {
             way: [spread(bulk[direction, way].rates()).median for direction in DIRECTIONS]
-            for way in ("direct", "ours")
+            for way in ("direct", "relay", "splice", "ours")
         },
         _COLOURS,
     )

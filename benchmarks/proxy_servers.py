@@ -1,7 +1,8 @@
-"""The three ways to one application: direct, stock jupyter-server-proxy, and ours.
+"""The ways to one application: direct, stock jupyter-server-proxy, and ours.
 
 Both Jupyter servers run in one environment with one configuration. They differ in whether our
-server extension, which takes the routes over, is loaded.
+server extension, which takes the routes over, is loaded. Two bare relays show what a proxy costs
+that does nothing.
 """
 
 import json
@@ -11,7 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.cookiejar import CookieJar
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,14 +21,15 @@ from . import jupyter
 from .environments import ROOT
 
 APP = Path(__file__).with_name("proxy_app.py")
+RELAY = Path(__file__).with_name("proxy_relay.py")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
     """Where the application is reached. base: path before an application's name.
 
-    app: path of the application that measurements of its traffic use. root: pid of the process that
-    it and the application are below. pid: of the Jupyter server; None where there is none.
+    app: path of the application that measurements of its traffic use. roots: pids of the processes
+    that all that takes part is, or is below. pid: of the Jupyter server or relay; None without one.
     cookie: of a logged-in browser.
     """
 
@@ -36,7 +38,7 @@ class Way:
     port: int
     base: str
     app: str
-    root: int
+    roots: tuple[int, ...]
     pid: int | None = None
     cookie: str = ""
 
@@ -55,9 +57,11 @@ class Ways:
     direct: Way
     stock: Way
     ours: Way
+    relay: Way
+    splice: Way
 
     def all(self) -> tuple[Way, Way, Way]:
-        """In this order."""
+        """Without the relays, in this order."""
         return self.direct, self.stock, self.ours
 
 
@@ -75,16 +79,39 @@ def running(folder: Path, more_apps: Mapping[str, list[str]]) -> Iterator[Ways]:
         process = subprocess.Popen(app_command(port=port), cwd=folder)
         stack.callback(jupyter.stop, process)
         direct = Way(
-            name="direct", host="127.0.0.1", port=port, base="/", app="/", root=process.pid
+            name="direct", host="127.0.0.1", port=port, base="/", app="/", roots=(process.pid,)
         )
+        relays = [
+            stack.enter_context(_relay(direct, name, *options))
+            for name, options in (("relay", ()), ("splice", ("--splice",)))
+        ]
         ways = {
             name: stack.enter_context(_server(folder / name, name, entries, ours=name == "ours"))
             for name in ("stock", "ours")
         }
-        found = Ways(direct=direct, stock=ways["stock"], ours=ways["ours"])
-        for way in found.all():
+        found = Ways(
+            direct=direct,
+            stock=ways["stock"],
+            ours=ways["ours"],
+            relay=relays[0],
+            splice=relays[1],
+        )
+        for way in (*found.all(), *relays):
             _wait_for_answer(way)
         yield found
+
+
+@contextmanager
+def _relay(direct: Way, name: str, *options: str) -> Iterator[Way]:
+    port = jupyter.free_port()
+    words = [sys.executable, str(RELAY), str(port), str(direct.port), *options]
+    process = subprocess.Popen(words)
+    try:
+        yield replace(
+            direct, name=name, port=port, roots=(process.pid, *direct.roots), pid=process.pid
+        )
+    finally:
+        jupyter.stop(process)
 
 
 @contextmanager
@@ -110,7 +137,7 @@ def _server(
             port=parts.port,
             base=parts.path,
             app=f"{parts.path}app/",
-            root=server.pid,
+            roots=(server.pid,),
             pid=server.pid,
             cookie=_logged_in(server.url),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import TypedDict
 
@@ -13,6 +14,7 @@ from serverproxy.errors import AppError
 from serverproxy.host import Host
 from serverproxy.preflight import openrefine as openrefine_preflight
 from serverproxy.preflight import rstudio as rstudio_preflight
+from serverproxy.rstudio_versions import RVersion
 from serverproxy.settings import AppSettings
 
 
@@ -42,14 +44,20 @@ def _inspect_openrefine(host: Host, settings: AppSettings) -> AppReport:
     return openrefine_preflight.judge(openrefine_preflight.look(host, settings))
 
 
-def _inspect_rstudio(host: Host, settings: AppSettings) -> AppReport:
-    return rstudio_preflight.judge(rstudio_preflight.look(host, settings))
+def _inspect_rstudio(
+    host: Host, settings: AppSettings, version: RVersion | None = None
+) -> AppReport:
+    return rstudio_preflight.judge(rstudio_preflight.look(host, settings, version))
 
 
-_KNOWN = (
-    _Known(definition=openrefine.DEFINITION, inspect=_inspect_openrefine),
-    _Known(definition=rstudio.DEFINITION, inspect=_inspect_rstudio),
-)
+def _known(host: Host) -> list[_Known]:
+    return [
+        _Known(definition=openrefine.DEFINITION, inspect=_inspect_openrefine),
+        *(
+            _Known(definition=definition, inspect=partial(_inspect_rstudio, version=version))
+            for definition, version in rstudio.definitions(host)
+        ),
+    ]
 
 
 def list_apps(host: Host | None = None) -> list[AppItem]:
@@ -60,7 +68,7 @@ def list_apps(host: Host | None = None) -> list[AppItem]:
     installation: that is an item with a reason.
     """
     here = Host() if host is None else host
-    items = [_item(known.definition, _report(known, here)) for known in _KNOWN]
+    items = [_item(known.definition, _report(known, here)) for known in _known(here)]
     return sorted(items, key=lambda item: (item["rank"], item["title"]))
 
 

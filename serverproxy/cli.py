@@ -81,7 +81,7 @@ def _find(host: Host, names: Collection[str], points: Sequence[EntryPoint]) -> l
         return not names or name in names
 
     found: list[Finding] = []
-    if any(wanted(name) for name in ours.NAMES):
+    if not names or any(ours.is_ours(name) for name in names):
         found += [each for each in ours.findings(host) if wanted(each.name)]
     return found + third_party.findings(host, [each for each in points if wanted(each.name)])
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from serverproxy.errors import AppError
 
 _OPTION = re.compile(r"^\s*(?:-\w \[ )?--([a-z][a-z0-9-]*)", re.MULTILINE)
+_R_VERSION = re.compile(r"^R version (\d+\.\d+\.\d+)|^R Under development \((\w+)\)", re.MULTILINE)
 _VERSION = re.compile(r"\bv?(\d{1,4}\.\d{1,2}\.\d+(?:\+\d+)?)")
 
 
@@ -22,7 +23,9 @@ class RStudioRun:
     """One start of rserver.
 
     private: an existing folder with mode 0700. socket: Unix socket to listen on; None for `port`.
-    base_url: of the Jupyter server, with a final slash. r: path of R; None: rserver looks for it.
+    base_url: of the Jupyter server, with a final slash. name: of the application, the next segment
+    of the URL. r: path of R; None: rserver looks for it. libraries: more places for the libraries
+    R needs. wrapper: to be started in place of rsession.
     """
 
     private: Path
@@ -32,6 +35,9 @@ class RStudioRun:
     uid: int
     login: str
     r: Path | None
+    name: str = "rstudio"
+    libraries: Path | None = None
+    wrapper: Path | None = None
 
     @property
     def secure_cookie_key(self) -> Path:
@@ -58,6 +64,12 @@ def version_from_banner(text: str) -> str | None:
     """Version in the output of `rserver --version`, such as 2024.12.0+467."""
     found = _VERSION.search(text)
     return None if found is None else found.group(1)
+
+
+def r_version(text: str) -> str | None:
+    """Version in the output of `R --version`, such as 4.3.3 or "unstable"; None: it is no R."""
+    found = _R_VERSION.search(text)
+    return None if found is None else found.group(1) or found.group(2)
 
 
 def root_path(base_url: str, name: str) -> str:
@@ -96,7 +108,7 @@ def arguments(known: Collection[str], run: RStudioRun) -> list[str]:
         "database-config-file": run.database_config,
         "www-frame-origin": "same",  # a Lab tab is a frame
         "www-verify-user-agent": 0,
-        "www-root-path": root_path(run.base_url, "rstudio"),
+        "www-root-path": root_path(run.base_url, run.name),
         # 10 s is short for the first session on a network home.
         "rsession-proxy-max-wait-secs": 60,
     }
@@ -109,6 +121,10 @@ def arguments(known: Collection[str], run: RStudioRun) -> list[str]:
         chosen["auth-minimum-user-id"] = 0  # images with a user of 500 or root
     if run.r is not None:
         chosen["rsession-which-r"] = run.r
+    if run.libraries is not None:
+        chosen["rsession-ld-library-path"] = run.libraries
+    if run.wrapper is not None:
+        chosen["rsession-path"] = run.wrapper
     return [f"--{name}={value}" for name, value in chosen.items() if name in known]
 
 

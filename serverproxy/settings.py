@@ -6,11 +6,14 @@ environment is the one place both the entries and the launcher can look at.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from serverproxy.errors import SettingError
+
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,8 @@ class AppSettings:
     openrefine_autosave_minutes: minutes between saves, >= 1. SAMEPAGE_OPENREFINE_AUTOSAVE_MINUTES.
     rstudio_rserver: path of `rserver`. SAMEPAGE_RSTUDIO_RSERVER.
     rstudio_r: path of `R`. SAMEPAGE_RSTUDIO_R, or RSTUDIO_WHICH_R.
+    rstudio_r_versions: further R, each with a card: label and path of `R`; None: those that are
+        found. SAMEPAGE_RSTUDIO_R_VERSIONS, such as "4.3=/opt/R/4.3.3/bin/R:dev=~/R/bin/R"; "none".
     rstudio_allow_tcp: let an RStudio that knows no unix socket listen on a TCP port, on which every
         user of the machine gets this user's R without a password. SAMEPAGE_RSTUDIO_ALLOW_TCP=1.
     """
@@ -36,6 +41,7 @@ class AppSettings:
     openrefine_autosave_minutes: int = 1
     rstudio_rserver: Path | None = None
     rstudio_r: Path | None = None
+    rstudio_r_versions: tuple[tuple[str, Path], ...] | None = None
     rstudio_allow_tcp: bool = False
 
     @classmethod
@@ -50,6 +56,7 @@ class AppSettings:
             or cls.openrefine_autosave_minutes,
             rstudio_rserver=_path(env, home, "SAMEPAGE_RSTUDIO_RSERVER"),
             rstudio_r=_path(env, home, "SAMEPAGE_RSTUDIO_R", "RSTUDIO_WHICH_R"),
+            rstudio_r_versions=_versions(env, home, "SAMEPAGE_RSTUDIO_R_VERSIONS"),
             rstudio_allow_tcp=_switch(env, "SAMEPAGE_RSTUDIO_ALLOW_TCP"),
         )
 
@@ -59,13 +66,37 @@ def _path(env: Mapping[str, str], home: str, *names: str) -> Path | None:
         text = env.get(name, "").strip()
         if not text:
             continue
-        if text == "~" or text.startswith("~/"):
-            text = home + text[1:]
-        path = Path(text)
-        if not path.is_absolute():
-            raise SettingError(name, text, "Give an absolute path, or one that starts with ~/.")
-        return path
+        return _absolute(name, text, home)
     return None
+
+
+def _absolute(name: str, text: str, home: str) -> Path:
+    if text == "~" or text.startswith("~/"):
+        text = home + text[1:]
+    path = Path(text)
+    if not path.is_absolute():
+        raise SettingError(name, text, "Give an absolute path, or one that starts with ~/.")
+    return path
+
+
+def _versions(env: Mapping[str, str], home: str, name: str) -> tuple[tuple[str, Path], ...] | None:
+    text = env.get(name, "").strip()
+    if not text:
+        return None
+    if text == "none":
+        return ()
+    found: dict[str, tuple[str, Path]] = {}
+    for part in filter(None, (each.strip() for each in text.split(":"))):
+        label, equals, path = (piece.strip() for piece in part.partition("="))
+        if not equals or not _LABEL.fullmatch(label) or label.lower() in found:
+            raise SettingError(
+                name,
+                text,
+                "Give LABEL=PATH, separated by colons, such as 4.3=/opt/R/4.3.3/bin/R; labels are "
+                "different and made of letters, digits, dots, underscores and hyphens.",
+            )
+        found[label.lower()] = (label, _absolute(name, path, home))
+    return tuple(found.values())
 
 
 def _switch(env: Mapping[str, str], name: str) -> bool:

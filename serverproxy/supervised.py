@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from serverproxy.supervisor.saving import SaveStep
 from serverproxy.supervisor.spec import Endpoint, EndpointChoice
 
 _ATTRIBUTE = "samepage_supervised"
@@ -64,6 +65,15 @@ class Ask(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Opened:
+    """page: to show, a path below the application's address. note: a sentence people should know,
+    such as that it takes a while; None: nothing."""
+
+    page: str
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Supervised:
     """start: called in a thread for every start; raises AppError. endpoint: what it listens on,
     called in a thread too.
@@ -72,6 +82,10 @@ class Supervised:
     application's address, with a leading slash, that browsers ask for without anybody's doing.
     open_file: brings a file into the running application, gives the page to show as a path below
     its address; raises AppError. Only for files with one of `suffixes`.
+    on_use: told of the path, below the application's address, of each request that counts as use.
+    save: what comes before SIGTERM, see `supervisor.saving`.
+    more: further entries that come with this one, as name and options of a ServerProcess; called
+        once at server start, must start nothing and create no file; raises AppError.
     """
 
     start: Callable[[StartRequest], Start]
@@ -79,7 +93,10 @@ class Supervised:
     stop_grace_s: float
     quiet_paths: tuple[str, ...] = ()
     suffixes: frozenset[str] = frozenset()
-    open_file: Callable[[Ask, Path], Awaitable[str]] | None = None
+    open_file: Callable[[Ask, Path], Awaitable[str | Opened]] | None = None
+    on_use: Callable[[str, Ask], None] | None = None
+    save: SaveStep | None = None
+    more: Callable[[], Sequence[tuple[str, Mapping[str, object]]]] = tuple
 
 
 def supervised(command: C, wishes: Supervised) -> C:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from serverproxy import cgroup, free_memory, openrefine
+from serverproxy import cgroup, free_memory, openrefine, rstudio
 from serverproxy.catalog import list_apps
 from serverproxy.doctor.finding import Finding
 from serverproxy.doctor.masking import masked
@@ -16,7 +15,9 @@ from serverproxy.host import Host
 from serverproxy.preflight import folder
 from serverproxy.preflight import openrefine as openrefine_preflight
 from serverproxy.preflight import rstudio as rstudio_preflight
-from serverproxy.rstudio_options import RStudioRun, arguments
+from serverproxy.rstudio_options import arguments
+from serverproxy.rstudio_session import WRAPPER
+from serverproxy.rstudio_versions import RVersion
 from serverproxy.settings import AppSettings
 
 DISTRIBUTION = "jupyter-samepage"
@@ -40,6 +41,7 @@ _OPEN_RSTUDIO_NOTE = (
 def findings(host: Host) -> list[Finding]:
     """Both, by rank. Blocks as `catalog.list_apps` does, and never raises for what is broken."""
     found = []
+    versions = {each.name: version for each, version in rstudio.definitions(host)}
     for item in list_apps(host):
         finding = Finding(
             name=item["name"],
@@ -51,7 +53,11 @@ def findings(host: Host) -> list[Finding]:
             version=item["version"],
         )
         try:
-            found.append(_DETAILS[item["name"]](finding, host, AppSettings.from_env(host.env)))
+            settings = AppSettings.from_env(host.env)
+            if item["name"] in versions:
+                found.append(_rstudio(finding, host, settings, versions[item["name"]]))
+            else:
+                found.append(_openrefine(finding, host, settings))
         except (AppError, OSError):
             found.append(finding)  # its reason is what the catalog found in the way
     return found
@@ -92,8 +98,10 @@ def _openrefine(finding: Finding, host: Host, settings: AppSettings) -> Finding:
     return replace(told, argv=masked(shown))
 
 
-def _rstudio(finding: Finding, host: Host, settings: AppSettings) -> Finding:
-    facts = rstudio_preflight.look(host, settings)
+def _rstudio(
+    finding: Finding, host: Host, settings: AppSettings, version: RVersion | None
+) -> Finding:
+    facts = rstudio_preflight.look(host, settings, version)
     home = folder.look(host.home)
     told = replace(
         finding,
@@ -111,15 +119,17 @@ def _rstudio(finding: Finding, host: Host, settings: AppSettings) -> Finding:
         transport="unix" if socket else "tcp",
         transport_note=_SOCKET_NOTE if socket else _OPEN_RSTUDIO_NOTE,
     )
-    run = RStudioRun(
+    run = rstudio.make_run(
+        host,
+        facts,
+        replace(rstudio.DEFINITION, name=finding.name),
         private=_PRIVATE,
         socket=Path("<private socket>") if socket else None,
         port=0,
         base_url=host.env.get("JUPYTERHUB_SERVICE_PREFIX", "/"),
-        uid=host.uid,
-        login=host.login,
-        r=facts.r,
     )
+    if rstudio_preflight.find_rsession(facts.rserver) is not None:
+        run = replace(run, wrapper=_PRIVATE / "session" / WRAPPER)
     options = arguments(facts.options, run)
     shown = ["--www-port=" + _PORT if part == "--www-port=0" else part for part in options]
     return replace(told, argv=masked([str(facts.rserver), *shown]))
@@ -137,8 +147,6 @@ def _limit() -> int | None:
     return None if group is None else group.limit_bytes
 
 
-_DETAILS: dict[str, Callable[[Finding, Host, AppSettings], Finding]] = {
-    "openrefine": _openrefine,
-    "rstudio": _rstudio,
-}
-NAMES = frozenset(_DETAILS)
+def is_ours(name: str) -> bool:
+    """Whether an application of this name would be one of these."""
+    return name == openrefine.DEFINITION.name or name.startswith(rstudio.DEFINITION.name)

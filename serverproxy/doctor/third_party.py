@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from serverproxy.doctor.finding import Finding
 from serverproxy.doctor.masking import masked
 from serverproxy.errors import AppError
 from serverproxy.host import Host
+from serverproxy.supervisor.gate.decision import decide, read_facts
+from serverproxy.supervisor.gate.report import Report
+from serverproxy.supervisor.gate.spawn import probe
 
 GROUP = "jupyter_serverproxy_servers"
 _OURS = "serverproxy."
@@ -27,10 +31,28 @@ _SOCKET_NOTE = "A unix socket in a private folder: other users of this host cann
 _OWN_SOCKET_NOTE = (
     "A unix socket at a place of its own: whoever may open that file on this host can reach it."
 )
-_TCP_NOTE = (
+_OPEN_NOTE = (
     "TCP on this host: other users of it can connect. Unless it asks for a password of its own, "
     "they can use it."
 )
+_GUARDED_NOTE = (
+    "TCP on this host. Connections of other users are closed before the application sees them "
+    "(c.Samepage.app_port_gate)."
+)
+
+
+def tcp_note(env: Mapping[str, str]) -> str:
+    """What a TCP port means on this machine; tries a gate where one is wanted. Blocks."""
+    decision = decide(env.get("SAMEPAGE_APP_PORT_GATE", "auto"), read_facts(env))
+    if not decision.wanted:
+        return f"TCP on this host, open to all of its users. {decision.why}"
+    try:
+        report = probe()
+    except (OSError, ValueError) as error:
+        report = Report(guarded=False, reason=str(error))
+    if report.guarded:
+        return _GUARDED_NOTE
+    return f"{_OPEN_NOTE} They cannot be kept out here: {report.reason}."
 
 
 def installed() -> list[EntryPoint]:
@@ -41,7 +63,8 @@ def installed() -> list[EntryPoint]:
 
 def findings(host: Host, points: Iterable[EntryPoint]) -> list[Finding]:
     """Load and look at each. One that raises is a finding with a reason."""
-    return [_finding(host, point) for point in points]
+    note = cache(partial(tcp_note, host.env))
+    return [_finding(host, point, note) for point in points]
 
 
 def described_by(point: EntryPoint) -> str:
@@ -53,11 +76,11 @@ def _by_name(point: EntryPoint) -> str:
     return point.name
 
 
-def _finding(host: Host, point: EntryPoint) -> Finding:
+def _finding(host: Host, point: EntryPoint, note: Callable[[], str]) -> Finding:
     author = described_by(point)
     blank = Finding(name=point.name, title=point.name, described_by=author, available=False)
     try:
-        return _described(host, blank, _load(point, author))
+        return _described(host, blank, _load(point, author), note)
     except AppError as error:
         return replace(blank, reason=error.message, fix=error.fix)
 
@@ -77,10 +100,13 @@ def _load(point: EntryPoint, author: str) -> Mapping[str, Any]:
     return entry
 
 
-def _described(host: Host, blank: Finding, entry: Mapping[str, Any]) -> Finding:
+def _described(
+    host: Host, blank: Finding, entry: Mapping[str, Any], tcp: Callable[[], str]
+) -> Finding:
     launcher = entry.get("launcher_entry")
     title = launcher.get("title") if isinstance(launcher, Mapping) else None
-    transport, note = _transport(entry)
+    # What is not started here has no gate of ours.
+    transport, note = _transport(entry, tcp if entry.get("command") else lambda: _OPEN_NOTE)
     told = replace(
         blank,
         title=str(title or blank.name),
@@ -107,8 +133,8 @@ def _described(host: Host, blank: Finding, entry: Mapping[str, Any]) -> Finding:
     )
 
 
-def _transport(entry: Mapping[str, Any]) -> tuple[str, str]:
+def _transport(entry: Mapping[str, Any], tcp: Callable[[], str]) -> tuple[str, str]:
     socket = entry.get("unix_socket")
     if isinstance(socket, str) and socket:
         return "unix", _OWN_SOCKET_NOTE
-    return ("unix", _SOCKET_NOTE) if socket else ("tcp", _TCP_NOTE)
+    return ("unix", _SOCKET_NOTE) if socket else ("tcp", tcp())

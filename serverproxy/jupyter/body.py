@@ -1,63 +1,94 @@
-"""A request body on its way through: one piece at a time, and the sender waits for the taker."""
+"""A request body on its way through: each piece goes on before the next is read."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+
+from aiohttp import ClientError
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
+
+Piece = bytes | bytearray | memoryview
 
 
-class BodyPipe:
-    """`put` returns when the piece before has been taken; so memory does not depend on the size.
+class RequestBody(Payload):
+    """What aiohttp sends. `put` hands over a piece and returns when it has been sent.
 
-    For one sender and one taker on one loop.
+    So memory does not depend on the size, and a piece may lie in a buffer that is used again. The
+    sender's task writes by itself: waking another for each piece costs more than sending it. For
+    one sender, on one loop.
     """
 
-    def __init__(self) -> None:
-        self._piece: bytes | None = None
-        self._full = self._ended = self._dropped = False
-        self._waiter: asyncio.Future[None] | None = None
+    _autoclose = True  # nothing to close
 
-    async def put(self, piece: bytes) -> None:
-        """Hand over a piece; at once when nobody takes any more."""
-        while self._full and not self._dropped:
-            await self._wait()
-        if not self._dropped:
-            self._piece, self._full = piece, True
-            self._wake()
+    def __init__(self) -> None:
+        super().__init__(None)
+        self._writer: asyncio.Future[AbstractStreamWriter | None] | None = None
+        self._done: asyncio.Future[None] | None = None
+        self._transport: asyncio.WriteTransport | None = None
+        self._ended = self._dropped = False
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Never asked for: that is for bodies aiohttp keeps."""
+        raise TypeError("The body passes through and is not kept.")
+
+    # -- the sender -------------------------------------------------------------------------------
+
+    async def put(self, piece: Piece) -> None:
+        """Send a piece on; at once when nobody takes any more."""
+        writer = None if self._dropped else await asyncio.shield(self._taker())
+        if writer is None or self._dropped:
+            return
+        try:
+            await writer.write(piece)
+            await writer.drain()
+        except (ClientError, OSError) as error:
+            self._fail(error)  # aiohttp is told, and makes of it what it is
 
     def end(self) -> None:
         """The body is complete."""
         self._ended = True
-        self._wake()
+        if self._done is not None and not self._done.done():
+            self._done.set_result(None)
 
     def drop(self) -> None:
         """Nobody takes the rest; what still comes is thrown away."""
+        if self._ended:
+            return
+        self._fail(ConnectionAbortedError("The request was given up before its body ended."))
+        if self._transport is not None and self._transport.get_write_buffer_size():
+            self._transport.abort()  # `put` waits for an application that does not read
+
+    def _fail(self, error: Exception) -> None:
         self._dropped = True
-        self._piece, self._full = None, False
-        self._wake()
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
+        if self._done is not None and not self._done.done():
+            self._done.set_exception(error)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The body, until its end."""
-        while True:
-            while not (self._full or self._ended or self._dropped):
-                await self._wait()
-            piece = self._piece
-            if not self._full or piece is None:
-                return
-            self._piece, self._full = None, False
-            self._wake()
-            yield piece
+    # -- aiohttp ----------------------------------------------------------------------------------
 
-    async def _wait(self) -> None:
-        # Never both at once: the sender waits while it is full, the taker while it is empty.
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiter = waiter
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Until the body has been sent. ConnectionError when it does not become complete."""
+        self._consumed = True
+        if self._ended:
+            return
+        if self._dropped:
+            raise ConnectionAbortedError("The request was given up before its body ended.")
+        transport = self._transport = writer.transport
+        if transport is not None:
+            # `drain` is to wait until the piece is gone: its memory is used again.
+            transport.set_write_buffer_limits(high=0)
+        self._done = asyncio.get_running_loop().create_future()
+        self._taker().set_result(writer)
         try:
-            await waiter
+            await self._done
         finally:
-            if self._waiter is waiter:  # the other side may wait by now
-                self._waiter = None
+            self._dropped = self._dropped or not self._ended
+            if transport is not None and not transport.is_closing():
+                transport.set_write_buffer_limits()
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _taker(self) -> asyncio.Future[AbstractStreamWriter | None]:
+        if self._writer is None:
+            self._writer = asyncio.get_running_loop().create_future()
+        return self._writer

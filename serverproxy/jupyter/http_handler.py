@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import re
 from collections.abc import Awaitable
 from contextlib import suppress
@@ -16,13 +17,14 @@ from tornado import httputil, web
 from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 
-from serverproxy.jupyter.body import BodyPipe
+from serverproxy.jupyter.body import RequestBody
 from serverproxy.jupyter.headers import Pairs
+from serverproxy.jupyter.large_body import BUFFER_BYTES, Answer, Reads, is_large
 from serverproxy.jupyter.proxied import ProxiedApp
 from serverproxy.jupyter.readiness import endpoint_when_ready, is_navigation, write_reply
 from serverproxy.jupyter.rewriting import LIMIT_BYTES, Rewriter
 from serverproxy.jupyter.start_page import write_start_page
-from serverproxy.jupyter.upstream import READ_BYTES, NotOursError
+from serverproxy.jupyter.upstream import NotOursError
 from serverproxy.supervisor.spec import Endpoint, TcpEndpoint
 
 _UNLIMITED = 1 << 62
@@ -34,14 +36,16 @@ class AppHandler(JupyterHandler):
     """Every request below an application's address that is not a websocket."""
 
     _exchange: asyncio.Task[None] | None = None
+    _is_use = False
     _sending = False
     _read = False
+    _reads: Reads | None = None
 
     def initialize(self, proxied: ProxiedApp, rewriter: Rewriter) -> None:
         """Of one application."""
         self._proxied = proxied
         self._rewriter = rewriter
-        self._body = BodyPipe()
+        self._body = RequestBody()
 
     # -- the request ------------------------------------------------------------------------------
 
@@ -60,15 +64,16 @@ class AppHandler(JupyterHandler):
             return
         limit = self._proxied.limits.upload_bytes or _UNLIMITED
         length = self.request.headers.get("Content-Length", "0")
-        if length.isdigit() and int(length) > limit:
+        if length.isdecimal() and int(length) > limit:
             raise web.HTTPError(413, f"This server takes uploads of up to {limit} bytes.")
         connection = self.request.connection
         if isinstance(connection, HTTP1Connection):
             connection.set_max_body_size(limit)
-            if has_body(self.request):
-                # Four times what tornado reads at once: fewer rounds for a large upload.
-                connection.params.chunk_size = READ_BYTES
-                connection.stream.read_chunk_size = READ_BYTES
+            if is_large(length):
+                # A copy: the server's connections share one.
+                connection.params = copy.copy(connection.params)
+                connection.params.chunk_size = BUFFER_BYTES
+                self._reads = Reads(connection.stream)
         status = self._proxied.app.status
         if is_navigation(self.request):
             self._proxied.opened = True
@@ -76,21 +81,19 @@ class AppHandler(JupyterHandler):
                 await write_start_page(self, self._proxied)
                 return
         endpoint = await endpoint_when_ready(self._proxied, self.request)
-        if self._counts:
-            self._proxied.record(self)
+        self._is_use = self._proxied.counts(self)
+        self._tick()
         self._exchange = asyncio.ensure_future(self._relay(endpoint))
 
-    @property
-    def _counts(self) -> bool:
-        return self._proxied.counts(self)
-
     async def data_received(self, chunk: bytes) -> None:
-        """A piece of the body; the browser is read on when the application has taken it."""
+        """A piece of the body; the browser is read on when it has been sent to the application."""
         await self._body.put(chunk)
+        self._tick()
 
     async def _handle(self, *_: str) -> None:
         """The request is read; what is left is the answer."""
         self._read = True
+        self._stop_reads()
         self._body.end()
         if self._exchange is None:
             await self._begin_exchange()
@@ -109,6 +112,7 @@ class AppHandler(JupyterHandler):
     def on_connection_close(self) -> None:
         """The browser went away: so does the request to the application."""
         super().on_connection_close()
+        self._stop_reads()
         self._body.drop()
         if self._exchange is not None:
             self._exchange.cancel()
@@ -126,7 +130,7 @@ class AppHandler(JupyterHandler):
                 request.method or "GET",
                 url,
                 headers=headers,
-                data=self._body.pieces() if has_body(request) else None,
+                data=self._body if has_body(request) else None,
                 allow_redirects=False,
             ) as answer:
                 await self._answer(answer, endpoint)
@@ -138,8 +142,7 @@ class AppHandler(JupyterHandler):
             self._hang_up()  # the browser is gone, or the application sent more than it announced
         finally:
             self._body.drop()
-            if self._counts:
-                proxied.record(self)
+            self._tick()
 
     async def _answer(self, answer: aiohttp.ClientResponse, endpoint: Endpoint) -> None:
         pairs = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in answer.raw_headers]
@@ -154,9 +157,41 @@ class AppHandler(JupyterHandler):
             await self._flush()
             return
         await self._flush()
+        if is_large(self._headers.get("Content-Length")) and await self._carry(answer):
+            return
         async for piece in answer.content.iter_any():
             self.write(piece)
             await self._flush()
+            self._tick()
+
+    async def _carry(self, answer: aiohttp.ClientResponse) -> bool:
+        """A large body, without aiohttp; False when some or all of it is to be had from there."""
+        connection = answer.connection
+        source = None if connection is None else connection.transport
+        to = self.request.connection
+        length = answer.content_length
+        if (
+            not isinstance(source, asyncio.Transport)
+            or to is None
+            or length is None
+            or "Transfer-Encoding" in answer.headers
+            or self._headers.get("Content-Length") != str(length)
+        ):
+            return False
+        # First what aiohttp has read already. It may read more while that is sent.
+        while not answer.content.is_eof():
+            source.pause_reading()
+            piece = answer.content.read_nowait()
+            if not piece:
+                break
+            length -= len(piece)
+            self.write(piece)
+            await self._flush()
+        else:
+            return False
+        await Answer(source, to, length, self._tick).carry()
+        answer.close()
+        return True
 
     async def _rewritten(
         self, answer: aiohttp.ClientResponse, pairs: Pairs, endpoint: Endpoint
@@ -198,6 +233,16 @@ class AppHandler(JupyterHandler):
         for name, value in pairs:
             with suppress(ValueError, httputil.HTTPInputError):  # not to be said in HTTP
                 self.add_header(name, value)
+
+    def _tick(self) -> None:
+        """Something has moved: long transfers are use, too."""
+        if self._is_use:
+            self._proxied.record(self)
+
+    def _stop_reads(self) -> None:
+        if self._reads is not None:
+            self._reads.stop()
+            self._reads = None
 
     async def _flush(self) -> None:
         self._sending = True

@@ -15,6 +15,8 @@ class Limits:
     may ask for more. idle_after_s: until an unused application is stopped, by name, "*" for all
     others; 0 or absent: never. max_starts within window_s: then it rests. log_bytes: of the newest
     output. upload_bytes: of one request body, 0: no limit. message_bytes: of one websocket message.
+    guard_ports: keep other users of the machine out of TCP ports.
+    json_log: write events as JSON lines.
     keep_environment: variables passed on although their names look like Jupyter's secrets.
     """
 
@@ -28,6 +30,8 @@ class Limits:
     log_bytes: int = 1 << 20
     upload_bytes: int = 0
     message_bytes: int = 64 << 20
+    guard_ports: bool = False
+    json_log: bool = False
     keep_environment: Collection[str] = ()
 
     def idle_of(self, name: str) -> float | None:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -26,7 +27,7 @@ from serverproxy.jupyter.locations import browser_cookie, browser_location
 from serverproxy.jupyter.upstream import Upstream, address
 from serverproxy.redirects import own_hosts
 from serverproxy.supervisor.app import ManagedApp
-from serverproxy.supervisor.spec import AppPolicy, Endpoint, EndpointChoice, LaunchSpec
+from serverproxy.supervisor.spec import AppPolicy, Endpoint, EndpointChoice, LaunchSpec, TcpEndpoint
 from serverproxy.supervisor.state import AppState, AppStatus
 from serverproxy.supervisor.supervisor import Supervisor
 
@@ -62,6 +63,7 @@ class ProxiedApp:
                 max_starts=limits.max_starts,
                 window_s=limits.window_s,
                 log_bytes=limits.log_bytes,
+                save=wishes.save if wishes else None,
             ),
             self._make_launch,
             title=entry.title,
@@ -76,24 +78,15 @@ class ProxiedApp:
         folder, self._folder = self._folder, None
         start = self.entry.start(endpoint, folder)
         self.context_path = start.context_path
-        return self.entry.launch(start, endpoint)
-
-    async def ensure_started(self) -> AppStatus:
-        """Start it unless it runs, or failed a moment ago.
-
-        While a failed one is cleared away it counts as failed: a request would otherwise be taken
-        for a wish to have it again afterwards.
-        """
-        status = self.app.status
-        if status.state is AppState.STOPPING and status.failure is not None:
-            return status
-        return await self.app.ensure_started()
+        launch = self.entry.launch(start, endpoint)
+        guarded = self.limits.guard_ports and isinstance(endpoint, TcpEndpoint)
+        return replace(launch, guarded=guarded)
 
     async def start_in(self, folder: Path) -> AppStatus:
         """Start it with this working folder; one that runs is left alone."""
         if self.app.status.state in {AppState.STOPPED, AppState.FAILED}:
             self._folder = folder
-        return await self.ensure_started()
+        return await self.app.ensure_started()
 
     # -- requests ---------------------------------------------------------------------------------
 
@@ -180,6 +173,9 @@ class ProxiedApp:
 
     def record(self, handler: Any) -> None:
         """Somebody uses it, and so this server too."""
+        wishes = self.entry.wishes
+        if wishes is not None and wishes.on_use is not None:
+            wishes.on_use(self.below(handler.request.path), self.ask)
         if self._throttle.due():
             self.record_use(handler.settings)
 

@@ -55,7 +55,7 @@ async def endpoint_when_ready(proxied: ProxiedApp, request: Any) -> Endpoint:
         return status.endpoint
     if is_left_over(proxied, request):
         raise NotReadyError(503, _reply(status, proxied))
-    await proxied.ensure_started()
+    await proxied.app.ensure_started()
     try:
         return await app.wait_ready(proxied.limits.wait_s)
     except AppFailed as error:

@@ -7,6 +7,7 @@ this server answer lets it work.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import secrets
@@ -17,16 +18,27 @@ from string import Template
 from typing import Any
 from urllib.parse import unquote
 
+from serverproxy.jupyter.language import catalogue, language_of, localized
 from serverproxy.jupyter.proxied import ProxiedApp
 from serverproxy.jupyter.status_json import status_json
 from serverproxy.supervisor.state import AppState
 
+# What is in the page before its script runs, by its name there.
+_WORDS = {
+    "starting": "Starting {title}",
+    "usual": "Time until {title} usually answers",
+    "cancel": "Cancel",
+    "retry": "Try again",
+    "log_heading": "Log",
+    "log_label": "Last lines of the log of {title}",
+    "no_script": "This page reloads itself until {title} answers.",
+}
 _FRAMES = re.compile(r"frame-ancestors[^;]*")
 
 
 async def write_start_page(handler: Any, proxied: ProxiedApp) -> None:
     """Finish the request with the page, and start the application unless it just failed."""
-    status = await proxied.ensure_started()
+    status = await proxied.app.ensure_started()
     nonce = secrets.token_urlsafe(16)
     handler.set_status(200)
     handler.set_header("Content-Type", "text/html; charset=UTF-8")
@@ -35,16 +47,26 @@ async def write_start_page(handler: Any, proxied: ProxiedApp) -> None:
     failed = status.state is AppState.FAILED
     handler.set_header("X-Samepage-Start", "failed" if failed else "starting")
     lines = await proxied.app.read_log(100) if failed else ()
+    language = await asyncio.to_thread(language_of, handler.request)
+    sentences = catalogue(language)
     data = {
+        "sentences": sentences,
         "api": proxied.api_url,
         "xsrf": _text(handler.xsrf_token),
         "title": proxied.entry.title,
-        "app": status_json(proxied.app),
+        "app": localized(status_json(proxied.app), sentences),
         "log": list(lines),
+    }
+    title = proxied.entry.title
+    spoken = {
+        name: escape(sentences.get(text, text).replace("{title}", title))
+        for name, text in _WORDS.items()
     }
     handler.finish(
         Template(_part("start.html")).substitute(
-            title=escape(proxied.entry.title),
+            title=escape(title),
+            language=language.replace("_", "-"),
+            **spoken,
             nonce=nonce,
             style=_part("start.css"),
             script=_part("start.js"),

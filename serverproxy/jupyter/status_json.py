@@ -6,6 +6,7 @@ import time
 from typing import TypedDict
 
 from serverproxy.supervisor.app import ManagedApp
+from serverproxy.supervisor.gate.report import Report
 from serverproxy.supervisor.state import Failure
 
 
@@ -25,6 +26,8 @@ class StatusJson(TypedDict):
     """Durations in seconds, null when they do not apply. revision: grows with each change.
 
     ready_seconds: what the present or last start took. uptime_seconds: since it answers.
+    port_gate: "on" when other users are kept out of its TCP port, "unavailable" when that is not
+    possible here (port_gate_reason); null when it has none or needs no gate, or before a start.
     """
 
     state: str
@@ -37,6 +40,8 @@ class StatusJson(TypedDict):
     ready_seconds: float | None
     usual_ready_seconds: float | None
     memory_bytes: int | None
+    port_gate: str | None
+    port_gate_reason: str | None
     failure: FailureJson | None
 
 
@@ -57,8 +62,16 @@ def status_json(app: ManagedApp, now: float | None = None) -> StatusJson:
         ready_seconds=None if ready is None or started is None else max(0.0, ready - started),
         usual_ready_seconds=status.usual_ready_s,
         memory_bytes=status.memory_bytes,
+        port_gate=_gate(status.gate),
+        port_gate_reason=None if status.gate is None else status.gate.reason,
         failure=None if status.failure is None else _failure(status.failure, now),
     )
+
+
+def _gate(report: Report | None) -> str | None:
+    if report is None:
+        return None
+    return "on" if report.guarded else "unavailable"
 
 
 def _since(at: float | None, now: float) -> float | None:

@@ -9,15 +9,20 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-import psutil
 from jupyter_server_proxy.api import ServersInfoHandler
-from jupyter_server_proxy.config import ServerProxy, get_entrypoint_server_processes
+from jupyter_server_proxy.config import (
+    ServerProcess,
+    ServerProxy,
+    get_entrypoint_server_processes,
+)
 from jupyter_server_proxy.handlers import NamedLocalProxyHandler
 from prometheus_client.registry import Collector
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import PathMatches, Rule
 
+from serverproxy.jupyter.demand import demand_seconds
 from serverproxy.jupyter.entry import AppEntry
+from serverproxy.jupyter.event_log import EventLog
 from serverproxy.jupyter.http_handler import AddSlashHandler, AppHandler
 from serverproxy.jupyter.limits import Limits
 from serverproxy.jupyter.metrics import Observer, expose, withdraw
@@ -25,7 +30,8 @@ from serverproxy.jupyter.proxied import ProxiedApp
 from serverproxy.jupyter.raw_handler import RawHttpHandler, RawSocketHandler
 from serverproxy.jupyter.rewriting import Rewriter
 from serverproxy.jupyter.socket_handler import AppSocketHandler
-from serverproxy.supervisor.supervisor import Supervisor
+from serverproxy.supervised import wishes_of
+from serverproxy.supervisor.supervisor import Subscriber, Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +61,8 @@ class Takeover:
         others: list[Any],
         supervisor: Supervisor,
         web_app: Any,
+        *,
+        json_log: bool = False,
     ) -> None:
         self.apps = MappingProxyType(dict(apps))
         self.others = others
@@ -62,9 +70,12 @@ class Takeover:
         self.supervisor = supervisor
         self._settings: dict[str, Any] = web_app.settings
         self._collector: Collector | None = expose(supervisor.apps)
-        self._unsubscribe = supervisor.subscribe(Observer())
+        observers: list[Subscriber] = [Observer()]
+        if json_log:
+            observers.append(EventLog())
+        self._unsubscribes = [supervisor.subscribe(each) for each in observers]
         self._looking: asyncio.Task[None] | None = None
-        self._cpu_seconds: dict[str, float] = {}
+        self._demand_seconds: dict[str, float] = {}
 
     async def begin(self) -> None:
         """The loop runs: end what an earlier server left, and keep an eye on what runs."""
@@ -79,7 +90,8 @@ class Takeover:
         if self._collector is not None:
             withdraw(self._collector)
         await self.supervisor.close()
-        self._unsubscribe()
+        for unsubscribe in self._unsubscribes:
+            unsubscribe()
         await asyncio.gather(*(app.upstream.close() for app in self.apps.values()))
 
     async def _look(self) -> None:
@@ -95,29 +107,13 @@ class Takeover:
         """A long computation is use, also when no page is open."""
         for name, app in self.apps.items():
             pid = app.app.status.pid
-            used = None if pid is None else await asyncio.to_thread(_cpu_seconds, pid)
-            before = self._cpu_seconds.pop(name, None)
+            used = None if pid is None else await asyncio.to_thread(demand_seconds, pid)
+            before = self._demand_seconds.pop(name, None)
             if used is None:
                 continue
-            self._cpu_seconds[name] = used
+            self._demand_seconds[name] = used
             if before is not None and used - before > _BUSY_RATIO * _LOOK_S:
                 app.record_use(self._settings)
-
-
-def _cpu_seconds(pid: int) -> float | None:
-    try:
-        leader = psutil.Process(pid)
-        rows = [leader, *leader.children(recursive=True)]
-    except psutil.Error:
-        return None
-    total = 0.0
-    for row in rows:
-        try:
-            times = row.cpu_times()
-            total += times.user + times.system
-        except psutil.Error:
-            continue
-    return total
 
 
 def install(
@@ -142,7 +138,7 @@ def install(
         processes += get_entrypoint_server_processes()
     apps: dict[str, ProxiedApp] = {}
     others: list[Any] = []
-    for process in processes:
+    for process in [*processes, *_more(processes)]:
         if process.name in apps or any(process.name == each.name for each in others):
             continue  # the first of a name has its routes
         if not process.command:
@@ -156,7 +152,7 @@ def install(
             log.exception("%s is left to jupyter-server-proxy", process.name)
             others.append(process)
     routes = [rule for app in apps.values() for rule in _rules(app)]
-    takeover = Takeover(apps, others, supervisor, web_app)
+    takeover = Takeover(apps, others, supervisor, web_app, json_log=limits.json_log)
     _share_log(serverapp.log)
     if routes:
         web_app.add_handlers(".*", routes)
@@ -164,6 +160,20 @@ def install(
         # after Jupyter's own pages, which an entry of the same name must not hide.
         rules.insert(place, rules.pop(-2))
     return takeover
+
+
+def _more(processes: list[Any]) -> list[Any]:
+    """What our own entries bring along: jupyter-server-proxy's entries are one application each."""
+    found: list[Any] = []
+    for process in processes:
+        wishes = wishes_of(process.command)
+        if wishes is None:
+            continue
+        try:
+            found += [ServerProcess(name=name, **entry) for name, entry in wishes.more()]
+        except Exception:
+            log.exception("What comes with %s is left out", process.name)
+    return found
 
 
 def _take_cards(processes: list[Any]) -> frozenset[str]:

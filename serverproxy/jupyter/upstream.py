@@ -16,7 +16,7 @@ from serverproxy.supervisor.spec import Endpoint, TcpEndpoint
 # sent into a connection that the application is closing.
 KEEPALIVE_S = 1.5
 CONNECT_S = 10.0
-READ_BYTES = 1 << 18
+_READ_BYTES = 1 << 18
 _HEAD_BYTES = 1 << 16
 # How long a positive answer to "is this port still ours" holds.
 _TRUST_S = 1.0
@@ -66,7 +66,7 @@ class Upstream:
             trust_env=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
-            read_bufsize=READ_BYTES,
+            read_bufsize=_READ_BYTES,
             max_line_size=_HEAD_BYTES,
             max_field_size=_HEAD_BYTES,
             trace_configs=tracing,

@@ -5,6 +5,6 @@ Start at `supervisor.Supervisor`.
 
 Pure: state, spec, environment, backoff, idle, exits, hints, members.
 Edges: processes, tracker, ending, registry, runtime, sweep, child, listeners, ownership, probe,
-output_log, oom, memory, start_times, guard. `app` and `supervisor` put them together.
+output_log, oom, memory, start_times, guard, gate. `app` and `supervisor` put them together.
 Nothing is imported here, because the guardian process imports this package and must stay small.
 """

@@ -114,8 +114,8 @@ class ManagedApp:
     async def ensure_started(self) -> AppStatus:
         """Start it unless it runs or is about to; returns at once.
 
-        While it stops, it is started again afterwards. A failed one stays failed until it has
-        rested (2, 4, 8 ... s) or somebody calls `retry`.
+        While it stops, it is started again afterwards. A failed one, also while it is cleared away,
+        stays failed until it has rested (2, 4, 8 ... s) or somebody calls `retry`.
         """
         return self._start_if(explicit=False)
 
@@ -144,6 +144,16 @@ class ManagedApp:
         """Give up a start; anything else goes on."""
         if self._status.state is AppState.STARTING:
             await self.stop("cancelled")
+        return self.status
+
+    async def dismiss(self) -> AppStatus:
+        """Forget a failure: it is stopped then, and the next request starts it.
+
+        Starts still count against the limit. Anything but a failed application is left alone.
+        """
+        if self._status.state is AppState.FAILED:
+            self._failed_at = None
+            self._set(state=AppState.STOPPED, phase=Phase.NONE, failure=None, why="dismissed")
         return self.status
 
     async def restart(self) -> AppStatus:
@@ -239,8 +249,11 @@ class ManagedApp:
         if self._closed:
             return replace(self.status, failure=_closing(self.title))
         if busy:
+            stopping = self._status.state is AppState.STOPPING
+            if stopping and self._status.failure is not None and not explicit:
+                return self.status  # what is left of a failed run ends: it has to rest first
             # Cleared by a later stop(); otherwise looked at when the present run is over.
-            self._again = self._stop_why is not None or self._status.state is AppState.STOPPING
+            self._again = self._stop_why is not None or stopping
             return self.status
         policy = self.policy
         decision = decide_start(
@@ -274,6 +287,7 @@ class ManagedApp:
             started_at=self._services.wall(),
             ready_at=None,
             last_activity=None,
+            gate=None,
         )
         self._task = asyncio.create_task(self._live(run), name=f"app {self.name}")
 
@@ -339,22 +353,27 @@ class ManagedApp:
         self._log = output = OutputLog(folder, self.policy.log_bytes)
         self._raise_if_stopped()
         self._enter(Phase.LAUNCHING)
+        save = self.policy.save
         record = RunRecord(
             name=self.name,
             mark=run.mark,
             uid=services.uid,
             boot_id=services.boot_id,
             grace_s=self.policy.stop_grace_s,
+            save_program=save.program if save else "",
+            save_signal=save.signal if save else 0,
         )
         try:
-            process = await services.work(run.launch, spec, record, output)
+            process, gate = await services.work(run.launch, spec, record, output)
         except (OSError, ValueError) as error:
             raise _Fail(explain_spawn(self.title, spec, error)) from error
         child = Child(process, self._wake.set)
         record = replace(record, pid=child.pid, starttime=child.starttime)
         run.adopt(child, record)
         await services.work(write_record, run.instance.folder, record)
-        self._set(phase=Phase.WAITING, pid=child.pid)
+        self._set(phase=Phase.WAITING, pid=child.pid, gate=gate)
+        if gate is not None and not gate.guarded:
+            log.warning("app=%s its port is open to other users: %s", self.name, gate.reason)
         log.info("app=%s pid=%d launched", self.name, child.pid)
         await self._await_answer(run, spec, deadline)
         seconds = services.clock() - run.began

@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Callable, Mapping
 
 from serverproxy.supervisor.environment import MARK
+from serverproxy.supervisor.gate.report import Report
+from serverproxy.supervisor.gate.spawn import spawn_guarded
 from serverproxy.supervisor.processes import read_row
 from serverproxy.supervisor.spec import LaunchSpec
 from serverproxy.supervisor.state import Failure
@@ -56,10 +58,19 @@ class Child:
             self._descriptor = None
 
 
-def spawn(spec: LaunchSpec, mark: str, output: int) -> subprocess.Popen[bytes]:
-    """Start the command; it gets nothing of ours but its output file. Blocks; raises OSError."""
+def spawn(
+    spec: LaunchSpec, mark: str, output: int
+) -> tuple[subprocess.Popen[bytes], Report | None]:
+    """Start the command; it gets nothing of ours but its output file. Blocks; raises OSError.
+
+    The report tells of the gate; None when none was asked for.
+    """
     environment: Mapping[str, str] = {**spec.env, MARK: mark}
-    return subprocess.Popen(
+    if spec.guarded:
+        return spawn_guarded(
+            spec.argv, env=environment, cwd=spec.cwd, output=output, mark={MARK: mark}
+        )
+    process = subprocess.Popen(
         list(spec.argv),
         env=dict(environment),
         cwd=spec.cwd,
@@ -69,6 +80,7 @@ def spawn(spec: LaunchSpec, mark: str, output: int) -> subprocess.Popen[bytes]:
         close_fds=True,
         start_new_session=True,
     )
+    return process, None
 
 
 def explain_spawn(title: str, spec: LaunchSpec, error: OSError | ValueError) -> Failure:

@@ -1,4 +1,7 @@
-"""Ends the processes of a run: SIGTERM to its groups, time to save, then SIGKILL. Stdlib only."""
+"""Ends the processes of a run: SIGTERM to its groups, time to save, then SIGKILL. Stdlib only.
+
+Where the application has a step of its own for saving, that comes before SIGTERM, see `saving`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from pathlib import Path
 from serverproxy.supervisor.members import groups_of
 from serverproxy.supervisor.processes import PROC, ProcessRow, read_row
 from serverproxy.supervisor.registry import RunRecord
+from serverproxy.supervisor.saving import Saving
 from serverproxy.supervisor.tracker import Tracker
 
 ROUND_S = 0.1
@@ -43,6 +47,8 @@ class Ender:
         self._grace_s = tracker.record.grace_s if grace_s is None else grace_s
         self._proc = proc
         self._asked = False
+        step = tracker.record.save_step
+        self._saving = None if step is None else Saving(step)
 
     def shorten(self, grace_s: float) -> None:
         """Somebody is in a hurry: kill after `grace_s` seconds from the beginning."""
@@ -58,6 +64,8 @@ class Ender:
         if spent >= self._grace_s:
             _kill(members, self._proc)
             return Stage.STUCK if spent >= self._grace_s + GIVE_UP_S else Stage.KILLING
+        if not self._asked and self._saving is not None and self._saving.round(members, now):
+            return Stage.SAVING
         if not self._asked:
             # Once, and to whole groups: what an application starts in order to save is spared.
             self._asked = True

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from serverproxy.supervisor.gate.report import GATE_DIED
 from serverproxy.supervisor.state import Failure
 
 
@@ -33,6 +34,13 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 # The first that fits wins: the particular before the general.
 HINTS: tuple[Hint, ...] = (
+    Hint(
+        code="gate_died",
+        exit_codes=frozenset({GATE_DIED}),
+        pattern=_pattern(r"(?m)^samepage gate: the process "),
+        message="The process that kept other users out of its port was killed.",
+        fix="Open it again. If that goes on, the memory limit may be too small.",
+    ),
     Hint(
         code="rstudio_rpc_key",
         pattern=_pattern(

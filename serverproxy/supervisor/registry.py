@@ -11,6 +11,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from serverproxy.supervisor.saving import SaveStep
+
 _PREFIX = "run-"
 
 
@@ -20,6 +22,7 @@ class RunRecord:
 
     pid, starttime: of the launched process, which leads its session and group; None before the
     launch. boot_id: of this system, so that no process of another boot is taken for ours.
+    save_program, save_signal: as of `saving.SaveStep`; "" and 0: no such step.
     """
 
     name: str
@@ -29,6 +32,15 @@ class RunRecord:
     grace_s: float
     pid: int | None = None
     starttime: int | None = None
+    save_program: str = ""
+    save_signal: int = 0
+
+    @property
+    def save_step(self) -> SaveStep | None:
+        """What comes before SIGTERM; None: nothing."""
+        if not self.save_program or self.save_signal <= 0:
+            return None
+        return SaveStep(program=self.save_program, signal=self.save_signal)
 
 
 def read_boot_id(proc: Path = Path("/proc")) -> str:

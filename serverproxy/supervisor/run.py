@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serverproxy.supervisor.child import Child, spawn
+from serverproxy.supervisor.gate.report import Report
 from serverproxy.supervisor.oom import read_oom_kills
 from serverproxy.supervisor.output_log import OutputLog
 from serverproxy.supervisor.ports import Ports
@@ -66,8 +67,11 @@ class Run:
 
     def launch(
         self, spec: LaunchSpec, record: RunRecord, log: OutputLog
-    ) -> subprocess.Popen[bytes]:
-        """Record and start the process; blocks, OSError or ValueError when it cannot start."""
+    ) -> tuple[subprocess.Popen[bytes], Report | None]:
+        """Record and start the process; blocks, OSError or ValueError when it cannot start.
+
+        The report is that of its gate, None without one.
+        """
         if self.instance is None:
             raise RuntimeError("A launch needs the runtime folder first.")
         self.spec = spec

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from serverproxy.supervisor.saving import SaveStep
+
 # sun_path of sockaddr_un is 108 bytes with its final NUL, unix(7).
 UNIX_PATH_BYTES = 107
 
@@ -40,6 +42,7 @@ class LaunchSpec:
     argv: the command, not a shell line. env: the whole environment (see `environment`).
     probe: "http" sends GET `probe_path` with `probe_headers`; "connect" only connects, for
         applications that do not speak HTTP.
+    guarded: keep other users of the machine out of its TCP ports (`gate`), where that is possible.
     ready_statuses: HTTP statuses that count as an answer; None: any, a 404 and a 500 too, as
         jupyter-server-proxy has it.
     The repr shows neither the arguments nor the environment, as both may hold secrets.
@@ -53,6 +56,7 @@ class LaunchSpec:
     probe_path: str = "/"
     probe_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     ready_statuses: frozenset[int] | None = None
+    guarded: bool = False
 
 
 MakeLaunch = Callable[[Endpoint], LaunchSpec | Awaitable[LaunchSpec]]
@@ -65,7 +69,8 @@ class AppPolicy:
     stop_grace_s: from SIGTERM to SIGKILL. idle_after_s: without activity until it is stopped, None:
     never. idle_shown_after_s: until the state says idle. max_starts in window_s: starts that ended
     by themselves; a stop that was asked for does not count. log_bytes: of the newest output; on
-    disk it takes up to twice that. poll_interval_s: of the readiness check, at most 0.25.
+    disk it takes up to twice that. poll_interval_s: of the readiness check, at most 0.25. save:
+    what comes before SIGTERM, within the same grace.
     """
 
     ready_timeout_s: float = 90.0
@@ -76,6 +81,7 @@ class AppPolicy:
     window_s: float = 60.0
     poll_interval_s: float = 0.1
     log_bytes: int = 1 << 20
+    save: SaveStep | None = None
 
     def __post_init__(self) -> None:
         for name in ("ready_timeout_s", "window_s", "poll_interval_s", "idle_shown_after_s"):

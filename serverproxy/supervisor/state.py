@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from serverproxy.supervisor.gate.report import Report
 from serverproxy.supervisor.spec import Endpoint
 
 
@@ -79,6 +80,8 @@ class AppStatus:
     usual_ready_s: median of earlier starts, None before the first. memory_bytes: as last measured
         by `Supervisor.measure_memory`, shared pages counted once, None when not running or not
         measured. failure: also set while STOPPING because of it. why: reason of the last stop.
+    gate: whether other users are kept out of its TCP ports, of the present or the last run; None
+    when that was not asked for.
     starts_in_window: starts that count against the limit. endpoint: only while running; it opens
         the application without a password on TCP, so it is not for clients.
     """
@@ -97,6 +100,7 @@ class AppStatus:
     memory_bytes: int | None = None
     failure: Failure | None = None
     why: str | None = None
+    gate: Report | None = None
     starts_in_window: int = 0
 
     @property

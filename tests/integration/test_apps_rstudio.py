@@ -5,8 +5,13 @@ No RStudio runs here: the stand-in knows the options of a version and tells what
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
+import shutil
 import stat
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,8 +23,10 @@ from urllib.parse import urljoin
 import psutil
 import pytest
 
-from tests.standins.jupyter_process import JupyterProcess, start_jupyter
-from tests.standins.rserver_table import TABLES, write_rserver
+from tests.integration.rstudio_direct import run_once
+from tests.integration.rstudio_page import short_folder
+from tests.standins.jupyter_process import REPOSITORY, JupyterProcess, start_jupyter
+from tests.standins.rserver_table import TABLES, write_r, write_rserver
 
 
 @contextmanager
@@ -27,9 +34,7 @@ def running(
     base: Path, version: str, *, supervised: bool = False, **env: str
 ) -> Iterator[JupyterProcess]:
     write_rserver(base / "bin", version)
-    r = base / "bin/R"
-    r.write_text("#!/bin/sh\n")
-    r.chmod(0o755)
+    write_r(base / "bin/R")
     (base / "tmp").mkdir(exist_ok=True)
     path = f"{base / 'bin'}:{os.environ['PATH']}"
     server = start_jupyter(
@@ -115,21 +120,96 @@ def test_redirects_elsewhere_are_left_alone(server: JupyterProcess) -> None:
     assert answer.headers["Location"] == "https://www.example.com/login"
 
 
-@pytest.mark.parametrize("version", sorted(set(TABLES) - {"2024.12.0+467"}))
-def test_every_version_starts_and_leaves_nothing(tmp_path: Path, version: str) -> None:
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A PATH with room for an RStudio, and a short private folder."""
+    with short_folder() as folder:
+        write_r(folder / "bin/R")
+        (folder / "tmp").mkdir()
+        monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
+        monkeypatch.setenv("HOME", str(folder))
+        monkeypatch.setattr(tempfile, "tempdir", str(folder / "tmp"))
+        yield folder
+
+
+@pytest.mark.parametrize("version", sorted(TABLES))
+def test_every_version_starts_and_leaves_nothing(
+    machine: Path, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rserver(machine / "bin", version)
     # The old ones know no socket, and are refused unless the operator says so.
-    with running(tmp_path, version, SAMEPAGE_RSTUDIO_ALLOW_TCP="1") as server:
-        told = get(server)
-        given = options(told)
-        if "www-socket" not in TABLES[version]:
-            assert given["www-address"] == "127.0.0.1"
-            sockets = psutil.Process(told["pid"]).net_connections("tcp")
-            listening = {each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN}
-            assert listening == {"127.0.0.1"}
-        rserver = psutil.Process(told["pid"])
-        assert list((tmp_path / "tmp").glob("samepage-rstudio-*"))
-    assert not rserver.is_running()
-    assert not list((tmp_path / "tmp").glob("samepage-rstudio-*"))
+    monkeypatch.setenv("SAMEPAGE_RSTUDIO_ALLOW_TCP", "1")
+    found = asyncio.run(run_once(machine))
+    options = found["options"]
+    assert set(options) <= set(TABLES[version])
+    assert options["server-daemonize"] == "0"
+    assert found["told"]["standin"] == version
+    assert found["mode"] == 0o700
+    if "database-config-file" in TABLES[version]:
+        assert found["database"]
+    if "www-root-path" in TABLES[version]:
+        assert found["cookies"][0].endswith("; path=/user/alice/rstudio; HttpOnly")
+    if "www-socket" in TABLES[version]:
+        assert "www-port" not in options
+        # Private folder, key and database are gone with the run; the socket was beside them.
+        assert Path(options["www-socket"]).parent == Path(found["private"]).parent
+        assert found["left"] is False
+        assert list((machine / "tmp").iterdir()) == []
+    else:
+        assert options["www-address"] == "127.0.0.1"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_it_needs_no_root(machine: Path) -> None:
+    """As in a container: the user is 1000, and nothing of the system can be written."""
+    minor = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    setpriv, python = shutil.which("setpriv"), shutil.which(minor, path="/usr/local/bin:/usr/bin")
+    if setpriv is None or python is None:
+        pytest.skip("there is no setpriv, or no Python that other users can start")
+    write_rserver(machine / "bin", "2026.08.0+173", python=python)
+    for path in (machine, *machine.rglob("*")):
+        os.chown(path, 1000, 1000)
+    drop = [setpriv, "--reuid=1000", "--regid=1000", "--clear-groups"]
+    done = subprocess.run(
+        [*drop, python, "-m", "tests.integration.rstudio_direct", str(machine)],
+        cwd=REPOSITORY,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(machine),
+            "TMPDIR": str(machine / "tmp"),
+            "PYTHONPATH": str(Path(psutil.__file__).parents[1]),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["told"]["uid"] == 1000
+    assert found["mode"] == 0o700
+    assert found["left"] is False
+    assert "auth-minimum-user-id" not in found["options"]
+
+
+def test_the_stand_in_refuses_what_the_real_one_refuses(tmp_path: Path) -> None:
+    old = write_rserver(tmp_path / "old", "2023.12.1+402")
+    new = write_rserver(tmp_path / "new", "2026.08.0+173")
+
+    def run(program: Path, *arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [str(program), *arguments], capture_output=True, text=True, check=False, timeout=30
+        )
+        return done.returncode, done.stderr + done.stdout
+
+    assert run(old, "--www-socket=/s") == (1, "unrecognised option '--www-socket'\n")
+    assert "invalid" in run(old, "--auth-none=maybe")[1]
+    assert run(new, "--check-config", "--database-config-file=/no") == (
+        1,
+        "[FAIL] database-config-file: /no\n",
+    )
+    assert "not executable" in run(new, "--server-daemonize=0", "--rsession-which-r=/no")[1]
 
 
 @pytest.mark.parametrize("supervised", [False, True], ids=["stock", "supervised"])

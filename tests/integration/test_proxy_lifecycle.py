@@ -255,7 +255,7 @@ def test_open_here_starts_it_in_the_folder(server: JupyterProcess, base: Path) -
     (base / "work/data/a.csv").write_text("a\n")
     api(server, "apps/unix/stop", "POST")
     told = api(server, "apps/unix/open", "POST", json={"path": "data/a.csv"})
-    assert told == {"url": "unix/", "opened": "folder"}
+    assert told == {"url": "unix/", "opened": "folder", "note": None}
     seen = server.session().get(f"{server.url}unix/tell", timeout=30).json()
     assert seen["cwd"] == str(base / "work/data")
 

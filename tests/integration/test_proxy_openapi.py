@@ -30,7 +30,7 @@ def test_every_route_and_verb_is_documented_and_no_other() -> None:
         for verb in ("get", "post", "put", "patch", "delete"):
             if getattr(handler, verb).__qualname__.startswith(handler.__name__):
                 path = pattern.removeprefix("/samepage/api")
-                path = path.replace("(start|stop|restart|retry|cancel)", "{}")
+                path = path.replace("(start|stop|restart|retry|cancel|dismiss)", "{}")
                 found.add((re.sub(r"\(\[\^/\]\+\)", "{}", path), verb))
     documented = {
         (re.sub(r"\{[^}]+\}", "{}", path), verb)
@@ -65,6 +65,7 @@ def schema_of(path: str, verb: str, status: int) -> dict[str, Any]:
         ("/apps/{name}", "get", "apps/none", 404),
         ("/apps/{name}/{action}", "post", "apps/absent/start", 200),
         ("/apps/{name}/{action}", "post", "apps/web/stop", 200),
+        ("/apps/{name}/{action}", "post", "apps/absent/dismiss", 200),
         ("/apps/{name}/log", "get", "apps/web/log", 200),
         ("/apps/{name}/open", "post", "apps/web/open", 400),
         ("/apps/stop-all", "post", "apps/stop-all", 200),

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ import pytest
 import requests
 
 from serverproxy.catalog import list_apps
+from serverproxy.supervisor.gate.spawn import probe
 from tests.integration.proxy_server import NAVIGATION, api
 from tests.standins.jupyter_process import JupyterProcess, start_jupyter
 
@@ -36,10 +38,16 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(base: Path) -> Iterator[JupyterProcess]:
+    with serving_openrefine(base, gate="on") as process:
+        yield process
+
+
+@contextmanager
+def serving_openrefine(base: Path, *, gate: str) -> Iterator[JupyterProcess]:
     process = start_jupyter(
         base,
         {"SAMEPAGE_OPENREFINE_HEAP_MIB": "400", "XDG_RUNTIME_DIR": ""},
-        more_config="c.Samepage.agent_url = ''",
+        more_config=f"c.Samepage.agent_url = ''\nc.Samepage.app_port_gate = {gate!r}",
         supervised=True,
     )
     try:
@@ -51,6 +59,10 @@ def server(base: Path) -> Iterator[JupyterProcess]:
 
 @pytest.fixture
 def java(server: JupyterProcess) -> psutil.Process:
+    return java_of(server)
+
+
+def java_of(server: JupyterProcess) -> psutil.Process:
     (found,) = [child for child in server.children() if child.name() == "java"]
     return found
 
@@ -79,6 +91,8 @@ for path in ("/", "/command/core/get-all-project-metadata", "/openrefine/", "/%2
         print(path, ask(f"http://127.0.0.1:{port}{path}", timeout=10).status)
     except urllib.error.HTTPError as error:
         print(path, error.code, error.headers, error.read().decode("latin-1"))
+    except OSError as error:
+        print(path, "closed", type(error).__name__)
 print(open(f"/proc/{pid}/cmdline").read())
 for file in (f"/proc/{pid}/environ", f"/proc/{pid}/maps", arguments):
     try:
@@ -95,19 +109,10 @@ for root, _, files in os.walk("/tmp"):
 """
 
 
-@pytest.mark.skipif(
-    os.getuid() != 0 or OPEN_PYTHON is None, reason="becoming another user needs root, and a Python"
-)
-def test_another_user_gets_nothing(server: JupyterProcess, java: psutil.Process) -> None:
-    """Mends: on a TCP port `nobody` listed a user's projects."""
-    port, secret = port_of(java), secret_of(java)
+def what_a_stranger_learns(java: psutil.Process) -> str:
     (arguments,) = [part[1:] for part in java.cmdline() if part.startswith("@")]
-    direct = requests.Session()
-    direct.trust_env = False
-    good = direct.get(f"http://127.0.0.1:{port}/{secret}/", timeout=30)
-    assert good.status_code == 200, "the secret is the way in"
     done = subprocess.run(
-        [OPEN_PYTHON or "", "-I", "-c", _STRANGER, str(port), str(java.pid), arguments],
+        [OPEN_PYTHON or "", "-I", "-c", _STRANGER, str(port_of(java)), str(java.pid), arguments],
         user=NOBODY,
         group=NOBODY,
         extra_groups=[],
@@ -118,11 +123,44 @@ def test_another_user_gets_nothing(server: JupyterProcess, java: psutil.Process)
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"^/\S* 404 ", done.stdout, re.MULTILINE)) >= 7, done.stdout
-    assert not re.findall(r"^/\S* (?:200|302)$", done.stdout, re.MULTILINE)
-    assert secret not in done.stdout
+    assert secret_of(java) not in done.stdout
     assert "READ>" not in done.stdout
     assert "refine.data_dir" in done.stdout, "the command line could be read, and holds no secret"
+    return done.stdout
+
+
+def the_secret_is_the_way_in(java: psutil.Process) -> None:
+    direct = requests.Session()
+    direct.trust_env = False
+    good = direct.get(f"http://127.0.0.1:{port_of(java)}/{secret_of(java)}/", timeout=30)
+    assert good.status_code == 200
+
+
+another_user = pytest.mark.skipif(
+    os.getuid() != 0 or OPEN_PYTHON is None, reason="becoming another user needs root, and a Python"
+)
+
+
+@another_user
+@pytest.mark.skipif(not probe().guarded, reason="no gate is possible here")
+def test_another_user_cannot_even_connect(server: JupyterProcess, java: psutil.Process) -> None:
+    """Mends: on a TCP port `nobody` listed a user's projects."""
+    assert api(server, "apps/openrefine")["port_gate"] == "on"
+    the_secret_is_the_way_in(java)
+    told = what_a_stranger_learns(java)
+    assert len(re.findall(r"^/\S* closed \w", told, re.MULTILINE)) == 9, told
+    the_secret_is_the_way_in(java)
+
+
+@another_user
+def test_without_the_gate_the_secret_path_keeps_others_out(tmp_path: Path) -> None:
+    with serving_openrefine(tmp_path, gate="off") as server:
+        assert api(server, "apps/openrefine")["port_gate"] is None
+        java = java_of(server)
+        the_secret_is_the_way_in(java)
+        told = what_a_stranger_learns(java)
+        assert len(re.findall(r"^/\S* 404 ", told, re.MULTILINE)) >= 7, told
+        assert not re.findall(r"^/\S* (?:200|302)$", told, re.MULTILINE)
 
 
 def test_the_secret_is_new_each_time_and_leaves_no_trace(

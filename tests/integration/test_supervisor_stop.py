@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from serverproxy.supervisor.spec import AppPolicy, Endpoint, LaunchSpec, UnixEndpoint
-from serverproxy.supervisor.state import AppState, Phase
+from serverproxy.supervisor.state import AppState, AppStatus, Phase
 from tests.integration.supervisor_apps import (
     alive,
     command,
@@ -255,5 +255,59 @@ def test_a_closed_supervisor_starts_nothing() -> None:
             assert status.state is AppState.STOPPED
             assert status.failure is not None
             assert status.failure.code == "server_stopping"
+
+    asyncio.run(body())
+
+
+def test_a_request_while_a_failure_is_cleared_away_does_not_undo_the_rest(tmp_path: Path) -> None:
+    """A page that asks by itself must not start a crashing application over and over."""
+
+    async def body() -> None:
+        async with supervisor() as one:
+            starts = tmp_path / "starts"
+            make = serving(exit=1, exit_after=0.2, starts=str(starts))
+            app = one.add("web", POLICY, make)
+            asked = asyncio.Event()
+
+            def ask(status: AppStatus) -> None:
+                if status.state is AppState.STOPPING and status.failure is not None:
+                    asked.set()
+
+            one.subscribe(ask)
+            await app.ensure_started()
+            await asked.wait()
+            assert app.status.state is AppState.STOPPING
+            assert (await app.ensure_started()).state is AppState.STOPPING
+            await until(app, AppState.FAILED)
+            assert app.status.failure is not None
+            version = app.status.version
+            assert (await app.wait_change(version, 0.5)).state is AppState.FAILED
+            assert len(pids_in(starts)) == 1
+
+    asyncio.run(body())
+
+
+def test_a_failure_can_be_dismissed(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with supervisor() as one:
+            starts = tmp_path / "starts"
+            app = one.add("web", POLICY, serving(exit=1, starts=str(starts)))
+            for count in range(1, 4):
+                assert (await app.ensure_started()).state is AppState.STARTING
+                await until(app, AppState.FAILED)
+                status = await app.dismiss()
+                assert (status.state, status.failure, status.why) == (
+                    AppState.STOPPED,
+                    None,
+                    "dismissed",
+                )
+                assert len(pids_in(starts)) == count
+            limited = await app.ensure_started()
+            assert limited.failure is not None
+            assert limited.failure.code == "crash_loop"
+            running = one.add("other", POLICY, serving())
+            await running.ensure_started()
+            await running.wait_ready(15)
+            assert (await running.dismiss()).state is AppState.READY
 
     asyncio.run(body())

@@ -117,10 +117,10 @@ def start_jupyter(
         )
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
-        found = re.search(r"http://127\.0\.0\.1:(\d+)/user/alice/", log.read_text())
+        found = re.search(r"(https?)://127\.0\.0\.1:(\d+)/user/alice/", log.read_text())
         # It tells its address a moment before it listens there.
-        if found is not None and _listens(int(found.group(1))):
-            url = f"http://127.0.0.1:{found.group(1)}{BASE_URL}"
+        if found is not None and _listens(int(found.group(2))):
+            url = f"{found.group(1)}://127.0.0.1:{found.group(2)}{BASE_URL}"
             return JupyterProcess(process=process, url=url, token=token, log=log)
         time.sleep(0.05)
     process.kill()

@@ -3,14 +3,17 @@
   const given = JSON.parse(document.getElementById('data').textContent);
   const element = id => document.getElementById(id);
   const title = given.title;
+  // Words in braces are put in; a sentence without a translation stays English.
+  const words = (english, parts = {}) =>
+    (given.sentences[english] ?? english).replace(/\{(\w+)\}/g, (whole, name) => ({ title, ...parts })[name] ?? whole);
   const steps = {
     '': '',
-    'ending what an earlier server left': 'Ending what an earlier server left running …',
-    checking: 'Checking what it needs …',
-    launching: 'Launching …',
-    'waiting for the first answer': 'Launched. Waiting for its first answer …',
-    'asked to stop, saving': 'It was asked to stop and saves its data …',
-    'killing what did not stop': 'It did not stop in time and is being killed …'
+    'ending what an earlier server left': words('Ending what an earlier server left running …'),
+    checking: words('Checking what it needs …'),
+    launching: words('Launching …'),
+    'waiting for the first answer': words('Launched. Waiting for its first answer …'),
+    'asked to stop, saving': words('It was asked to stop and saves its data …'),
+    'killing what did not stop': words('It did not stop in time and is being killed …')
   };
   let app = given.app;
   let seen = performance.now();
@@ -29,7 +32,7 @@
     // framed by another site: the system's theme stays
   }
 
-  const seconds = value => `${Math.max(0, Math.round(value))} s`;
+  const seconds = value => words('{seconds} s', { seconds: Math.max(0, Math.round(value)) });
   const say = (id, text) => {
     // A reader speaks what changes, so nothing is set twice.
     if (element(id).textContent !== text) {
@@ -45,13 +48,13 @@
     document.querySelector('main').setAttribute('aria-busy', String(!over));
     const head = failed
       ? app.ready_seconds === null
-        ? `${title} did not start`
-        : `${title} ended unexpectedly`
+        ? words('{title} did not start')
+        : words('{title} ended unexpectedly')
       : stopped
-        ? `${title} is not running`
+        ? words('{title} is not running')
         : app.state === 'stopping'
-          ? `Stopping ${title}`
-          : `Starting ${title}`;
+          ? words('Stopping {title}')
+          : words('Starting {title}');
     say('headline', head);
     document.title = head;
     say('phase', failed && app.failure ? app.failure.message : stopped ? why() : steps[app.phase] ?? app.phase);
@@ -61,7 +64,7 @@
     element('failure').hidden = !failed;
     if (failed && app.failure) {
       say('fix', app.failure.fix);
-      say('exit', app.failure.signal ? `Ended by ${app.failure.signal}.` : app.failure.exit_code !== null ? `Exit code ${app.failure.exit_code}.` : '');
+      say('exit', exitWords(app.failure));
       if (!shownLog) {
         showLog(app.failure.log_tail);
       }
@@ -70,7 +73,14 @@
   }
 
   function why() {
-    return app.why === 'cancelled' ? 'You cancelled the start.' : 'It was stopped.';
+    return app.why === 'cancelled' ? words('You cancelled the start.') : words('It was stopped.');
+  }
+
+  function exitWords({ signal, exit_code: code }) {
+    if (signal) {
+      return words('Ended by {signal}.', { signal });
+    }
+    return code === null ? '' : words('Exit code {code}.', { code });
   }
 
   function tick() {
@@ -78,7 +88,7 @@
     if (app.state === 'starting') {
       const elapsed = (app.starting_seconds ?? 0) + since;
       const usual = app.usual_ready_seconds;
-      say('time', usual ? `${seconds(elapsed)} — it usually takes ${seconds(usual)}` : seconds(elapsed));
+      say('time', usual ? words('{elapsed} — it usually takes {usual}', { elapsed: seconds(elapsed), usual: seconds(usual) }) : seconds(elapsed));
       const bar = element('progress');
       if (usual) {
         bar.max = 1;
@@ -93,8 +103,11 @@
     const wait = app.failure ? app.failure.retry_seconds - since : 0;
     const retry = element('retry');
     retry.disabled = busy || wait > 0;
-    const label = app.state === 'stopped' ? 'Start' : 'Try again';
-    const text = wait > 0 ? `${label} in ${Math.ceil(wait)} s` : label;
+    const stopped = app.state === 'stopped';
+    const text =
+      wait > 0
+        ? words(stopped ? 'Start in {seconds} s' : 'Try again in {seconds} s', { seconds: Math.ceil(wait) })
+        : words(stopped ? 'Start' : 'Try again');
     if (retry.textContent !== text) {
       retry.textContent = text;
     }
@@ -115,7 +128,7 @@
     const log = element('log');
     const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
     shownLog = text;
-    log.textContent = text || 'It has written nothing yet.';
+    log.textContent = text || words('It has written nothing yet.');
     if (atEnd) {
       log.scrollTop = log.scrollHeight;
     }
@@ -140,7 +153,7 @@
     seen = performance.now();
     if (app.state === 'ready' || app.state === 'idle') {
       left = true;
-      say('headline', `Opening ${title}`);
+      say('headline', words('Opening {title}'));
       // The same address, which now is the application; replace() would only scroll at a "#".
       window.location.reload();
       return;
@@ -155,7 +168,7 @@
       try {
         take(await ask(`?revision=${app.revision}&wait=20`));
       } catch {
-        say('phase', 'The Jupyter server does not answer. Trying again …');
+        say('phase', words('The Jupyter server does not answer. Trying again …'));
         await pause(2000);
       }
     }

@@ -67,9 +67,19 @@ GOOD = Found(
     bulk={
         (direction, way): transfers(*rates)
         for direction in DIRECTIONS
-        for way, rates in (("direct", (1e9, 1e8)), ("ours", (0.9e9, 0.9e8)))
+        for way, rates in (
+            ("direct", (1e9, 1e8)),
+            ("relay", (0.95e9, 0.95e8)),
+            ("splice", (0.95e9, 0.95e8)),
+            ("ours", (0.9e9, 0.9e8)),
+        )
     },
     size=GIB,
+    line={
+        (direction, way): transfers(*rates)
+        for direction in DIRECTIONS
+        for way, rates in (("direct", (1e9, 1e8)), ("ours", (0.9e9, 0.9e8)))
+    },
     stock_bulk={},
     stock_size=GIB,
     stock_large={
@@ -157,4 +167,4 @@ def test_the_notes_tell_what_stock_answered_and_where_time_goes() -> None:
     slow = replace(GOOD, bulk=dict(GOOD.bulk) | {("upload", "ours"): transfers(0.7e9, 0.7e8)})
     (told,) = [note for note in notes(slow) if note.startswith("Where the time of the upload")]
     assert "ran 60% of it, waited 30% for a CPU" in told
-    assert "1.40 s of CPU per GB" in told
+    assert "1.50 s of CPU per GiB together" in told

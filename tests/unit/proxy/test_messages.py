@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Any
 
 import pytest
 
 from serverproxy.jupyter.activity import ActivityRule, Throttle
-from serverproxy.jupyter.body import BodyPipe
 from serverproxy.jupyter.headers import end_to_end, overridden, sent_as
 from serverproxy.jupyter.limits import Limits
 from serverproxy.jupyter.locations import browser_cookie, browser_location
@@ -105,54 +103,6 @@ def test_idle_limits() -> None:
     limits = Limits(idle_after_s={"a": 10.0, "never": 0.0, "*": 5.0})
     assert [limits.idle_of(name) for name in ("a", "never", "b")] == [10.0, None, 5.0]
     assert Limits().idle_of("a") is None
-
-
-class TestBody:
-    def test_in_order_and_one_at_a_time(self) -> None:
-        async def scenario() -> None:
-            pipe, put = BodyPipe(), []
-
-            async def send() -> None:
-                for number in range(50):
-                    await pipe.put(b"%d" % number)
-                    put.append(number)
-                pipe.end()
-
-            sending = asyncio.create_task(send())
-            for _ in range(10):
-                await asyncio.sleep(0)
-            assert put == [0], "the second waits until the first is taken"
-            got = []
-            async for piece in pipe.pieces():
-                got.append(int(piece))
-                if len(got) % 7 == 0:
-                    await asyncio.sleep(0)
-            assert got == list(range(50))
-            await sending
-
-        asyncio.run(asyncio.wait_for(scenario(), 5))
-
-    def test_dropping_frees_the_sender_and_ends_the_taker(self) -> None:
-        async def scenario() -> None:
-            pipe = BodyPipe()
-            await pipe.put(b"1")
-            waiting = asyncio.create_task(pipe.put(b"2"))
-            await asyncio.sleep(0)
-            pipe.drop()
-            await waiting
-            await pipe.put(b"3")
-            assert [piece async for piece in pipe.pieces()] == []
-            other = BodyPipe()
-            taking = asyncio.create_task(_all(other))
-            await asyncio.sleep(0)
-            other.drop()
-            assert await taking == []
-
-        asyncio.run(asyncio.wait_for(scenario(), 5))
-
-
-async def _all(pipe: BodyPipe) -> list[bytes]:
-    return [piece async for piece in pipe.pieces()]
 
 
 class TestRewriting:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
+from functools import partial
 from importlib.metadata import Distribution, EntryPoint, PathDistribution
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,9 @@ from serverproxy.doctor import third_party
 from serverproxy.doctor.finding import Finding
 from serverproxy.doctor.masking import MASK, masked
 from serverproxy.doctor.text import report, table
+from serverproxy.supervisor.gate.report import Report
 from tests.standins.machine import Machine
-from tests.standins.rserver_table import write_rserver
+from tests.standins.rserver_table import write_r, write_rserver
 
 MakePoint = Callable[[str, Callable[[], object]], EntryPoint]
 
@@ -30,7 +33,7 @@ def full(machine: Machine) -> Machine:
     machine.kit(machine.root / "usr/share/openrefine", "3.10.1")
     machine.java("21.0.1")
     write_rserver(machine.bin, "2024.12.0+467")
-    machine.on_path("R")
+    write_r(machine.bin / "R")
     return machine
 
 
@@ -87,7 +90,7 @@ def test_everything_is_told_about_ours(full: Machine, capsys: pytest.CaptureFixt
     assert "can be written" in refine["data_note"]
     assert refine["transport"] == "tcp"
     assert "secret path" in refine["transport_note"]
-    assert (studio["available"], studio["version"]) == (True, "2024.12.0+467")
+    assert (studio["available"], studio["version"]) == (True, "2024.12.0+467, R 4.3.3")
     assert studio["transport"] == "unix"
     assert {
         "--www-socket=<private socket>",
@@ -185,6 +188,7 @@ def test_entries_of_third_parties(
     }
     points = [point(name, describe) for name, describe in described.items()]
     points = [point(name, describe) for name, describe in described.items()]
+    full.env["SAMEPAGE_APP_PORT_GATE"] = "off"
     assert main(["doctor", "--json"], host=full.host(), points=points) == 1
     apps = told(capsys)
     assert {apps[name]["described_by"] for name in described} == {"their-apps"}
@@ -192,7 +196,8 @@ def test_entries_of_third_parties(
     assert apps["listed"]["argv"] == ["thing", "--port={port}", "--token", MASK]
     assert apps["listed"]["available"]
     assert apps["listed"]["transport"] == "tcp"
-    assert "password of its own" in apps["listed"]["transport_note"]
+    assert "open to all of its users" in apps["listed"]["transport_note"]
+    assert "password of its own" in apps["backend"]["transport_note"]
     assert (apps["called"]["argv"], apps["called"]["transport"]) == (None, "unix")
     assert "decides at the start" in apps["called"]["argv_note"]
     assert "/no/such is not an executable file" in apps["absent"]["reason"]
@@ -208,6 +213,24 @@ def test_entries_of_third_parties(
     text = capsys.readouterr().out
     assert "their-apps" in text
     assert "ImportError" in text
+
+
+def test_the_doctor_tries_the_gate(
+    full: Machine,
+    point: MakePoint,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full.on_path("thing")
+    points = [point("listed", lambda: {"command": ["thing", "{port}"]})]
+    full.env["SAMEPAGE_APP_PORT_GATE"] = "on"
+    for answer, said in (
+        (Report(guarded=True), "are closed before the application sees them"),
+        (Report(guarded=False, reason="seccomp: refused"), "cannot be kept out here: seccomp: ref"),
+    ):
+        monkeypatch.setattr(third_party, "probe", partial(copy, answer))
+        main(["doctor", "--json", "listed"], host=full.host(), points=points)
+        assert said in told(capsys)["listed"]["transport_note"]
 
 
 def test_only_entries_asked_about_are_loaded(full: Machine, point: MakePoint) -> None:

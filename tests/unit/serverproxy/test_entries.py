@@ -20,7 +20,7 @@ from serverproxy.openrefine import java_command, java_options, start_command
 from serverproxy.preflight.openrefine_home import OpenRefineHome
 from serverproxy.redirects import keep_inside
 from tests.standins.machine import Machine
-from tests.standins.rserver_table import write_rserver
+from tests.standins.rserver_table import write_r, write_rserver
 
 DESCRIBE = {"openrefine": openrefine.describe, "rstudio": rstudio.describe}
 DEFINITIONS = (openrefine.DEFINITION, rstudio.DEFINITION)
@@ -163,7 +163,7 @@ def test_a_machine_with_everything(machine: Machine) -> None:
     machine.kit(machine.root / "usr/share/openrefine", "3.10.1")
     machine.java("21.0.1")
     write_rserver(machine.bin, "2024.12.0+467")
-    machine.on_path("R")
+    write_r(machine.bin / "R")
     apps = by_name(list_apps(machine.host()))
     assert apps["openrefine"] == AppItem(
         name="openrefine",
@@ -179,7 +179,7 @@ def test_a_machine_with_everything(machine: Machine) -> None:
         version="3.10.1",
     )
     assert apps["rstudio"]["available"] is True
-    assert apps["rstudio"]["version"] == "2024.12.0+467"
+    assert apps["rstudio"]["version"] == "2024.12.0+467, R 4.3.3"
 
 
 def test_a_bad_setting_is_told_and_hides_nothing(machine: Machine) -> None:

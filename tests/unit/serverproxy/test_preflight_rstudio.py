@@ -17,7 +17,7 @@ from serverproxy.preflight.rstudio import (
 )
 from serverproxy.settings import AppSettings
 from tests.standins.machine import Machine
-from tests.standins.rserver_table import TABLES, write_rserver
+from tests.standins.rserver_table import TABLES, write_r, write_rserver
 
 GOOD = RStudioFacts(
     rserver=Path("/usr/lib/rstudio-server/bin/rserver"),
@@ -68,6 +68,7 @@ def test_all_there() -> None:
             "/opt/R",
             "SAMEPAGE_RSTUDIO_R",
         ),
+        (replace(GOOD, r_answers=False), "r_broken", "/usr/bin/R", "--version"),
         (
             replace(GOOD, version="2026.07.0+1", closed_rpc_key=KEY),
             "rpc_key_closed",
@@ -113,7 +114,7 @@ def test_finding_rserver_and_r(machine: Machine) -> None:
 @pytest.mark.parametrize("version", sorted(TABLES))
 def test_looking_at_an_installed_version(machine: Machine, version: str) -> None:
     rserver = write_rserver(machine.bin, version)
-    machine.on_path("R")
+    write_r(machine.bin / "R")
     facts = look(machine.host(), AppSettings())
     assert facts.options == frozenset(TABLES[version])
     assert facts.version == version
