@@ -49,6 +49,7 @@ screenshots: ## rewrite the pictures in docs/
 
 settings: ## rewrite docs/settings.md from the settings themselves
 	PYTHONPATH=. $(BIN)/python scripts/settings_page.py
+	$(BIN)/python scripts/course_schema.py
 
 wheel: ## dist/*.whl and *.tar.gz
 	@scripts/setup.sh test

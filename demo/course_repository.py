@@ -31,6 +31,8 @@ READ_BYTES = 1 << 20
 
 UPDATED_NOTEBOOK = "03-pandas.ipynb"
 NEWS = "NEWS.md"
+CLEARER_CELL = "pandas-14"
+CLEARER = "# Your code here: the three hours, each with its mean, as a table\n"
 QUESTIONS = (
     (
         "Which station is the **busiest at night**, from 22:00 to 4:00?",
@@ -106,6 +108,9 @@ def ensure(root: Path, *, stations: int = dataset.STATIONS) -> Course:
 def publish_update(root: Path) -> Update:
     """Commit the teacher's next change: an exercise in the pandas notebook, a line in NEWS.md.
 
+    The first one also makes an exercise clearer in its answer cell, where students have written
+    meanwhile: they see how their answer stays, and the teacher's cell comes below.
+
     Works while the demo runs: "Pull now" then brings it. Errors: CourseError.
     """
     path = root / f"{NAME}.git"
@@ -118,6 +123,8 @@ def publish_update(root: Path) -> Update:
     notebook = with_exercise(
         _git(path, "show", f"{parent}:{UPDATED_NOTEBOOK}"), number, question, hint
     )
+    if number == 1:
+        notebook = with_clearer_exercise(notebook)
     news = f"{news.rstrip()}\n\n## Week {number}\n\nA new exercise at the end of "
     news += f"[notebook 3]({UPDATED_NOTEBOOK}): {question}\n"
     files = {UPDATED_NOTEBOOK: notebook.encode(), NEWS: news.encode()}
@@ -153,6 +160,15 @@ def with_exercise(notebook: str, number: int, question: str, hint: str) -> str:
             "source": ["# Your code here\n"],
         },
     ]
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def with_clearer_exercise(notebook: str) -> str:
+    """The notebook (JSON) with another comment in the cell that is to be answered."""
+    content = json.loads(notebook)
+    for cell in content["cells"]:
+        if cell["id"] == CLEARER_CELL:
+            cell["source"] = [CLEARER]
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 

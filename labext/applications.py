@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from labext.errors import ApiError
 from serverproxy.errors import AppError
+from serverproxy.supervised import Opened
 
 if TYPE_CHECKING:
     from serverproxy.jupyter.proxied import ProxiedApp
@@ -33,6 +34,8 @@ _UNMANAGED: dict[str, Any] = {
     "ready_seconds": None,
     "usual_ready_seconds": None,
     "memory_bytes": None,
+    "port_gate": None,
+    "port_gate_reason": None,
     "failure": None,
 }
 
@@ -99,6 +102,11 @@ class Applications:
         await self._find(name).app.cancel()
         return self._status(name)
 
+    async def dismiss(self, name: str) -> dict[str, Any]:
+        """Forget that it failed; anything but a failed one is left alone."""
+        await self._find(name).app.dismiss()
+        return self._status(name)
+
     async def stop(self, name: str) -> dict[str, Any]:
         """Stop it; answers when it has saved and nothing of it is left."""
         await self._find(name).app.stop()
@@ -117,11 +125,12 @@ class Applications:
         return await self.listing()
 
     async def open(self, name: str, path: str) -> dict[str, Any]:
-        """Bring a file or folder into it; gives {"url", "opened"}.
+        """Bring a file or folder into it; gives {"url", "opened", "note"}.
 
         path: relative to the server's root folder. url: relative to its base URL. opened: "file"
         when the file is shown there, "folder" when the application was started in the folder, "app"
-        when all that could be done is to open the application.
+        when all that could be done is to open the application. note: a sentence for people, None:
+        nothing to say.
         """
         proxied = self._find(name)
         file = self._inside(path)
@@ -133,7 +142,7 @@ class Applications:
         await proxied.start_in(folder)
         opens = wishes is not None and file.suffix.lower() in wishes.suffixes and not is_folder
         if wishes is None or wishes.open_file is None or not opens:
-            return {"url": base, "opened": "app" if was_running else "folder"}
+            return {"url": base, "opened": "app" if was_running else "folder", "note": None}
         await self._ready(proxied)
         proxied.app.touch()
         try:
@@ -147,7 +156,8 @@ class Applications:
                 f"{proxied.entry.title} did not take {file.name} ({type(error).__name__}).",
                 f"Open {proxied.entry.title} and import the file there.",
             ) from error
-        return {"url": f"{base}{page}", "opened": "file"}
+        shown = page if isinstance(page, Opened) else Opened(page=page)
+        return {"url": f"{base}{shown.page}", "opened": "file", "note": shown.note}
 
     async def _ready(self, proxied: ProxiedApp) -> None:
         from serverproxy.supervisor.errors import AppFailed, AppTimeout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from traitlets import Bool, Dict, Float, Int, List, Unicode, default
+from traitlets import Bool, Dict, Enum, Float, Int, List, Unicode, default
 from traitlets.config import LoggingConfigurable
 
 
@@ -40,7 +40,8 @@ class Samepage(LoggingConfigurable):
     ).tag(config=True)
 
     courses = Unicode(
-        help="""Path of the course manifest (samepage-course.yml). Empty: see `course_url`.
+        help="""Where the course manifest (samepage-course.yml) is: a file, a folder of such files
+        (a mounted ConfigMap), or an https address. Empty: see `courses_yaml` and `course_url`.
         Default: $SAMEPAGE_COURSES, else empty."""
     ).tag(config=True)
 
@@ -48,9 +49,19 @@ class Samepage(LoggingConfigurable):
     def _default_courses(self) -> str:
         return os.environ.get("SAMEPAGE_COURSES", "")
 
+    courses_yaml = Unicode(
+        help="""The course manifest itself, as YAML or JSON. Only read when `courses` is empty.
+        Default: $SAMEPAGE_COURSES_YAML, else empty."""
+    ).tag(config=True)
+
+    @default("courses_yaml")
+    def _default_courses_yaml(self) -> str:
+        return os.environ.get("SAMEPAGE_COURSES_YAML", "")
+
     course_url = Unicode(
         help="""Git address of a single course, for servers without a manifest. Only read when
-        `courses` is empty. Default: $SAMEPAGE_COURSE_URL, else empty: no course."""
+        `courses` and `courses_yaml` are empty. Default: $SAMEPAGE_COURSE_URL, else empty: no
+        course."""
     ).tag(config=True)
 
     @default("course_url")
@@ -108,6 +119,28 @@ class Samepage(LoggingConfigurable):
         help="""How long a git server may take to tell its branches, in seconds, before the course
         counts as offline. Default: 15.""",
     ).tag(config=True)
+
+    course_cache = Unicode(
+        help="""Folder of the node's cache of course repositories, as the node agent keeps it
+        (NODEAGENT_COURSE_CACHE), mounted read-only. A pull asks the node instead of the git server
+        while what the node knows is fresh, and copies from it; without it, or when others could
+        have written it, from the git server. Default: $SAMEPAGE_COURSE_CACHE, else empty: none.""",
+    ).tag(config=True)
+
+    @default("course_cache")
+    def _default_course_cache(self) -> str:
+        return os.environ.get("SAMEPAGE_COURSE_CACHE", "")
+
+    course_cache_owner = Int(
+        min=0,
+        help="""User id that may own `course_cache` and what is in it, besides root. Default:
+        $SAMEPAGE_COURSE_CACHE_OWNER, else 0.""",
+    ).tag(config=True)
+
+    @default("course_cache_owner")
+    def _default_course_cache_owner(self) -> int:
+        given = os.environ.get("SAMEPAGE_COURSE_CACHE_OWNER", "")
+        return int(given) if given.isascii() and given.isdigit() else 0
 
     supervise_apps = Bool(
         True,
@@ -181,6 +214,27 @@ class Samepage(LoggingConfigurable):
         64 << 20,
         min=1024,
         help="Largest websocket message to or from an application, in bytes. Default: 67108864.",
+    ).tag(config=True)
+
+    app_port_gate = Enum(
+        ["auto", "on", "off"],
+        help="""Whether connections of other users of the machine to the TCP ports of applications
+        are closed before the application sees them. "auto": unless this is a container that
+        nobody else uses. Where the kernel or a sandbox does not allow it, applications start
+        without, and their status says so. While it is on, setuid programs (sudo, ping) gain no
+        privileges inside an application. Default: $SAMEPAGE_APP_PORT_GATE, else auto.""",
+    ).tag(config=True)
+
+    @default("app_port_gate")
+    def _default_app_port_gate(self) -> str:
+        asked = os.environ.get("SAMEPAGE_APP_PORT_GATE", "auto")
+        return asked if asked in ("auto", "on", "off") else "auto"
+
+    app_log_format = Enum(
+        ["text", "json"],
+        help="""How the events of applications (start, ready, failed, stopped) are written to the
+        server's log: "text" for people, "json" for programs, one object a line. Default: text.""",
+        default_value="text",
     ).tag(config=True)
 
     app_keep_environment = List(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -76,6 +77,10 @@ class SamepageExtension(ExtensionApp):
         if self._takeover is not None:
             takeover, self._takeover = self._takeover, None
             await takeover.close()
+        if "kernels" not in self._left_out:
+            from labext.kernels.spare import keeper
+
+            await self._in_thread(keeper.close)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def status(self) -> dict[str, Any]:
@@ -143,7 +148,9 @@ class SamepageExtension(ExtensionApp):
         self.log.error("Samepage %s: %s", name, sentence)
 
     def _set_up_courses(self) -> None:
+        from labext.courses.cache import CacheSettings
         from labext.courses.manifest import Source
+        from labext.courses.rooms import live_paths
         from labext.courses.service import CourseService, Timing
 
         assert self.serverapp is not None
@@ -151,6 +158,7 @@ class SamepageExtension(ExtensionApp):
         self._service = CourseService(
             source=Source(
                 manifest=options.courses,
+                inline=options.courses_yaml,
                 url=options.course_url,
                 branch=options.course_branch,
                 target=options.course_target,
@@ -165,6 +173,10 @@ class SamepageExtension(ExtensionApp):
                 connect_timeout=options.connect_timeout_seconds,
             ),
             log=self.log,
+            live=partial(live_paths, self.serverapp),
+            cache=CacheSettings(
+                folder=Path(options.course_cache), owner=options.course_cache_owner
+            ),
         )
 
     def _set_up_applications(self) -> None:
@@ -186,6 +198,7 @@ class SamepageExtension(ExtensionApp):
 
         from serverproxy.jupyter.limits import Limits
         from serverproxy.jupyter.takeover import install
+        from serverproxy.supervisor.gate.decision import decide, read_facts
         from serverproxy.supervisor.supervisor import Supervisor
 
         assert self.serverapp is not None
@@ -205,6 +218,8 @@ class SamepageExtension(ExtensionApp):
                 upload_bytes=options.app_upload_bytes,
                 message_bytes=options.app_message_bytes,
                 keep_environment=frozenset(options.app_keep_environment),
+                guard_ports=decide(options.app_port_gate, read_facts(os.environ)).wanted,
+                json_log=options.app_log_format == "json",
             ),
             api_url=url_path_join(self.serverapp.base_url, "samepage/api/apps"),
         )
@@ -213,8 +228,12 @@ class SamepageExtension(ExtensionApp):
         from labext.kernels.default import make_default
 
         assert self.serverapp is not None
-        make_default(self.serverapp)
+        ours = make_default(self.serverapp) is None
         self._features.report("kernels", "ok", "Kernels that you start opt in to page merging.")
+        if ours:
+            from labext.kernels.server_spare import open_for
+
+            self.log.debug("Samepage kernels: spare: %s", open_for(self.serverapp) or "wanted")
 
     def _set_up_node(self) -> None:
         from labext.memory import read_server_memory
@@ -247,6 +266,8 @@ class SamepageExtension(ExtensionApp):
                     state_dir=Path(jupyter_data_dir()) / "samepage" / "courses",
                     timeout=self._options.pull_timeout_seconds,
                     connect_timeout=self._options.connect_timeout_seconds,
+                    cache=self._options.course_cache,
+                    cache_owner=self._options.course_cache_owner,
                 )
             )
         except Exception as err:  # noqa: BLE001 - its links work as they did without us
@@ -317,8 +338,10 @@ class SamepageExtension(ExtensionApp):
         if "kernels" in self._left_out:
             return
         try:
+            from labext.kernels.spare import keeper
             from labext.kernels.status import kernels_status
 
+            keeper.review()
             seen = kernels_status()
         except Exception as err:  # noqa: BLE001 - as in _set_up
             self._fail("kernels", f"Their state cannot be read ({type(err).__name__}: {err}).")

@@ -16,6 +16,7 @@ def summary(changes: Iterable[Change]) -> str:
         "new": "new",
         "updated": "updated",
         "merged": "merged with yours",
+        "restored": "brought back",
         "deleted": "deleted",
         "renamed": "renamed",
         "kept_yours": "kept as you wrote them",

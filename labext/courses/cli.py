@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from labext.courses import gitenv, task
-from labext.courses.address import parse
+from labext.courses.commands.check import check, schema
+from labext.courses.commands.choose import UsageError, default_state_dir
+from labext.courses.commands.look import diff, doctor, listing, status
+from labext.courses.commands.pull import pull
+from labext.courses.commands.restore import restore
+from labext.courses.commands.say import FAILED, OK, USAGE, as_json, fail
 from labext.courses.errors import CourseError
-from labext.courses.git import Git, GitError
-from labext.courses.model import Progress
-from labext.courses.protocol import Job, Result
-from labext.courses.store import Store
-from labext.courses.sync.engine import StateEngine, repository_of
-from labext.courses.sync.fresh import bring
-from labext.courses.sync.inspect import difference, standing
-from labext.courses.sync.repository import Repository
-from labext.courses.sync.undo import undo
+from labext.courses.git import GitError
+from labext.courses.manifest import ManifestError
 
-OK, FAILED, USAGE = 0, 1, 2
+__all__ = ["FAILED", "OK", "USAGE", "default_state_dir", "main"]
 
-
-def default_state_dir(environ: Mapping[str, str]) -> Path:
-    """Where the Jupyter server of the same home keeps it. Source: jupyter_core.paths."""
-    data = environ.get("JUPYTER_DATA_DIR")
-    if data:
-        return Path(data) / "samepage" / "courses"
-    home = environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(home) / "jupyter" / "samepage" / "courses"
+_Parsers = argparse._SubParsersAction  # argparse has no public name for it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,217 +28,106 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
-    except CourseError as err:
-        return _fail(err.message, err.fix)
+    except UsageError as err:
+        print(f"samepage-course {options.name}: {err}.", file=sys.stderr)
+        return USAGE
+    except (CourseError, ManifestError) as err:
+        return _failed(options, err.message, err.fix)
     except (GitError, OSError) as err:
-        return _fail(
-            f"It could not be done: {err}.", "samepage-course doctor looks for the reason."
+        return _failed(
+            options,
+            f"It could not be done: {err}.",
+            "samepage-course doctor looks for the reason.",
         )
+
+
+def _failed(options: argparse.Namespace, message: str, fix: str | None) -> int:
+    if options.json:
+        as_json({"ok": False, "message": message, "fix": fix})
+        return FAILED
+    return fail(message, fix)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="samepage-course", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    pull = _command(commands, "pull", _pull, "bring the folder to what the course is now")
-    pull.add_argument("--url", help="default: the environment's SAMEPAGE_COURSE_URL")
-    pull.add_argument("--branch", help="default: the repository's own")
-    pull.add_argument("--timeout", type=float, default=600.0, help="seconds; default 600")
-    pull.add_argument("--quiet", action="store_true", help="say only how it ended")
-    _command(commands, "status", _status, "what was pulled, what you changed; asks no server")
-    diff = _command(commands, "diff", _diff, "your changes to the course's files")
-    diff.add_argument("path", nargs="*", help="only these files")
-    restore = _command(
+    _add_pull(commands)
+    _about_courses(commands, "status", status, "what was pulled, what you changed; asks no server")
+    shown = _about_courses(commands, "diff", diff, "your changes to the course's files")
+    shown.add_argument("path", nargs="*", help="only these files")
+    undone = _about_courses(
         commands,
         "restore",
-        _restore,
+        restore,
         "undo the last pull (twice: redo it), or bring the course's version of files",
     )
-    restore.add_argument("path", nargs="*", help="files to take from the course; yours stay beside")
-    _command(commands, "doctor", _doctor, "look for what could be wrong; repairs nothing")
+    undone.add_argument("path", nargs="*", help="files to take from the course; yours stay beside")
+    _about_courses(commands, "doctor", doctor, "look for what could be wrong; repairs nothing")
+    listed = _command(commands, "list", listing, "the courses of a manifest")
+    _add_manifest(listed)
+    checked = _command(commands, "check", check, "everything that is wrong with a manifest")
+    checked.add_argument("file", help="a file, a folder of files, or an https address")
+    _command(commands, "schema", schema, "the JSON schema of a manifest, for editors")
     return parser
 
 
+def _add_pull(commands: _Parsers[argparse.ArgumentParser]) -> None:
+    parser = _about_courses(commands, "pull", pull, "bring the folders to what the courses are now")
+    parser.add_argument("id", nargs="*", help="only these courses of the manifest")
+    parser.add_argument(
+        "--url", help="with --target; default: the environment's SAMEPAGE_COURSE_URL"
+    )
+    parser.add_argument("--branch", help="with --target; default: the repository's own")
+    parser.add_argument(
+        "--include", action="append", metavar="PATH", help="with --target: only this part of it"
+    )
+    parser.add_argument("--token-file", help="with --target: a file that holds a token")
+    parser.add_argument("--username", help="whose token it is; default: oauth2")
+    parser.add_argument("--ssh-key-file", help="with --target: a private key for an ssh address")
+    parser.add_argument("--known-hosts", help="with --target: the ssh server's public keys")
+    parser.add_argument(
+        "--timeout", type=float, help="seconds for each course; default: its own, else 600"
+    )
+    parser.add_argument("--quiet", action="store_true", help="say only how it ended")
+
+
+def _about_courses(
+    commands: _Parsers[argparse.ArgumentParser],
+    name: str,
+    function: Callable[[argparse.Namespace], int],
+    what: str,
+) -> argparse.ArgumentParser:
+    parser = _command(commands, name, function, what)
+    parser.add_argument("--target", type=Path, help="a course's folder")
+    _add_manifest(parser)
+    return parser
+
+
+def _add_manifest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--manifest",
+        help="a file, a folder of files or an https address; default: SAMEPAGE_COURSES, "
+        "SAMEPAGE_COURSES_YAML or SAMEPAGE_COURSE_URL in the environment",
+    )
+    parser.add_argument(
+        "--course", action="append", metavar="ID", help="only this course of the manifest"
+    )
+    parser.add_argument(
+        "--root", type=Path, help="what its targets are below; default: SAMEPAGE_ROOT, else home"
+    )
+
+
 def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: _Parsers[argparse.ArgumentParser],
     name: str,
     function: Callable[[argparse.Namespace], int],
     what: str,
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=what, description=what.capitalize() + ".")
-    parser.add_argument("--target", type=Path, required=True, help="the course's folder")
     parser.add_argument("--state-dir", type=Path, help="default: where Jupyter keeps it")
-    parser.set_defaults(command=function)
+    parser.add_argument("--json", action="store_true", help="say it as JSON on standard output")
+    parser.set_defaults(command=function, name=name)
     return parser
-
-
-def _pull(options: argparse.Namespace) -> int:
-    url = options.url or os.environ.get("SAMEPAGE_COURSE_URL")
-    if not url:
-        print("samepage-course pull: give --url, or set SAMEPAGE_COURSE_URL.", file=sys.stderr)
-        return USAGE
-    target = _target(options)
-    job = Job(
-        url=url,
-        branch=options.branch or os.environ.get("SAMEPAGE_COURSE_BRANCH") or None,
-        depth=1,
-        root=str(target.parent),
-        target=target.name,
-        state_dir=str(_state_dir(options)),
-        timeout_seconds=options.timeout,
-        connect_timeout_seconds=min(20.0, options.timeout),
-    )
-    engine = StateEngine(_state_dir(options))
-    watchdog = threading.Timer(options.timeout, _expire, args=(job, engine))
-    watchdog.daemon = True
-    watchdog.start()
-    report = _silent if options.quiet else _Steps()
-    result = task.run(job, engine, report, dict(os.environ), time.time)
-    watchdog.cancel()
-    return _tell(result)
-
-
-def _expire(job: Job, engine: StateEngine) -> None:
-    code = _tell(task.timed_out(job, engine))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _tell(result: Result) -> int:
-    if result.state == "failed":
-        return _fail(result.message, result.fix)
-    print(result.message)
-    for change in result.history.changes if result.history is not None else ():
-        print(f"  {change.kind.replace('_', ' ')}: {_printable(change.path)}")
-    return OK
-
-
-class _Steps:
-    def __init__(self) -> None:
-        self._last = ""
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.phase != self._last:
-            self._last = progress.phase
-            print(f"{progress.phase} ...", file=sys.stderr)
-
-
-def _silent(progress: Progress) -> None:
-    pass
-
-
-def _status(options: argparse.Namespace) -> int:
-    target, repository = _place(options)
-    now = standing(repository, target)
-    if now.reached is None:
-        return _fail(f"No course was pulled into {target}.", "samepage-course pull brings one.")
-    print(f"{target}: {now.reached.url}, branch {now.reached.branch}")
-    history = Store(folder=_state_dir(options), target=target).load()
-    if history.last_pull is not None:
-        print(f"last pull: {time.strftime('%Y-%m-%d %H:%M', time.localtime(history.last_pull))}")
-    for word, paths in (("changed by you", now.yours), ("missing", now.missing)):
-        for path in paths:
-            print(f"  {word}: {_printable(path)}")
-    for path in now.reached.held:
-        print(f"  waits for the next pull: {_printable(path)}")
-    if now.unfinished:
-        print("A pull was ended in the middle; the next one brings it to its end.")
-    return OK
-
-
-def _diff(options: argparse.Namespace) -> int:
-    target, repository = _place(options)
-    for path in options.path or standing(repository, target).yours:
-        sys.stdout.write(difference(repository, target, _relative(target, path)))
-    return OK
-
-
-def _restore(options: argparse.Namespace) -> int:
-    target, repository = _place(options)
-    with Store(folder=_state_dir(options), target=target).locked():
-        StateEngine(_state_dir(options)).recover(target, _environment(target))
-        repository.prepare()
-        if options.path:
-            paths = [_relative(target, path) for path in options.path]
-            for beside in bring(repository, target, paths, time.time):
-                print(f"Yours is now {_printable(beside)}.")
-            print(f"The course's version is here: {', '.join(map(_printable, paths))}.")
-            return OK
-        undone = undo(repository, target, time.time)
-    for path in undone.kept:
-        print(f"  left as it is, you changed it since: {_printable(path)}")
-    print(f"The last pull was undone; {len(undone.paths)} files are as they were before it.")
-    return OK
-
-
-def _doctor(options: argparse.Namespace) -> int:
-    target, repository = _place(options)
-    state_dir = _state_dir(options)
-    problems = []
-    if shutil.which("git") is None:
-        problems.append("git is not installed.")
-    for folder in (target, state_dir):
-        if folder.exists() and not os.access(folder, os.W_OK):
-            problems.append(f"{folder} cannot be written.")
-        if folder.exists() and shutil.disk_usage(folder).free < 50 << 20:
-            problems.append(f"{folder} has less than 50 MB left.")
-    if repository.path.exists():
-        try:
-            repository.git.read("fsck", "--no-dangling", "--no-progress")
-        except GitError as err:
-            problems.append(
-                f"The course's git data {repository.path} is damaged ({err.text[:200]!r}); "
-                "the next pull makes it new."
-            )
-    if repository.path.with_name(f"{repository.path.name}.damaged").exists():
-        problems.append(f"Damaged git data was set aside: {repository.path}.damaged.")
-    if (target / ".git").exists():
-        origin = Git(target, _environment(target)).one("config", "--get", "remote.origin.url")
-        print(f"Your own git data in {target} (origin: {origin or 'none'}) is never touched.")
-    for problem in problems:
-        print(problem)
-    if not problems:
-        print("Nothing is wrong here.")
-    return FAILED if problems else OK
-
-
-def _place(options: argparse.Namespace) -> tuple[Path, Repository]:
-    target = _target(options)
-    return target, Repository(repository_of(_state_dir(options), target), _environment(target))
-
-
-def _environment(target: Path) -> dict[str, str]:
-    address = parse("file:///")
-    return gitenv.without_broken_files(gitenv.environment(os.environ, address, target))
-
-
-def _target(options: argparse.Namespace) -> Path:
-    target: Path = options.target
-    return target.expanduser().resolve()
-
-
-def _state_dir(options: argparse.Namespace) -> Path:
-    given: Path | None = options.state_dir
-    return (given or default_state_dir(os.environ)).expanduser().resolve()
-
-
-def _relative(target: Path, path: str) -> str:
-    """`path` as the course has it; may be given relative to the folder, or as it is from here."""
-    if (target / path).exists() or not Path(path).exists():
-        return path
-    try:
-        return str(Path(path).resolve().relative_to(target))
-    except ValueError:
-        return path
-
-
-def _fail(message: str, fix: str | None) -> int:
-    print(message if fix is None else f"{message} {fix}", file=sys.stderr)
-    return FAILED
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from labext.courses.address import Address
 from labext.courses.model import Change, Progress
 from labext.courses.preflight import Upstream
+from labext.courses.rules import Rules
 
 Report = Callable[[Progress], None]
 
@@ -18,7 +19,10 @@ Report = Callable[[Progress], None]
 class Pull:
     """One pull: `upstream` of `address` into `target` (absolute, links followed).
 
-    env: what git runs with. depth: commits of history to get at first; 0: all.
+    env: what git runs with. depth: commits of history to get at first; 0: all. deferred: files,
+    relative to `target`, that somebody edits at this moment: they wait for the next pull.
+    cache: a mirror on this node that has `upstream`. seen_at: when it was so, epoch seconds.
+    now: epoch seconds, for what is released at a time.
     """
 
     address: Address
@@ -26,15 +30,24 @@ class Pull:
     target: Path
     depth: int
     env: dict[str, str]
+    deferred: frozenset[str] = frozenset()
+    cache: Path | None = None
+    seen_at: float = 0.0
+    rules: Rules = field(default_factory=Rules)
+    now: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """What a pull did; `first` when the folder was not there before. note: one more sentence."""
+    """What a pull did; `first` when the folder was not there before. note: one more sentence.
+
+    waiting: files of the course that could not be brought; the next pull tries again.
+    """
 
     first: bool
     changes: tuple[Change, ...]
     note: str | None = None
+    waiting: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

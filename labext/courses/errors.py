@@ -9,7 +9,7 @@ class CourseError(Exception):
     """A pull that could not be done. Nothing of the student's was touched or lost.
 
     state: `offline` when the same pull may work later by itself, else `failed`. `message` and
-    `fix` hold no credentials.
+    `fix` hold no credentials. wait_seconds: for how long the git server asked not to be asked.
     """
 
     def __init__(
@@ -18,9 +18,11 @@ class CourseError(Exception):
         message: str,
         fix: str | None = None,
         state: Literal["offline", "failed"] = "failed",
+        wait_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.fix = fix
         self.state = state
+        self.wait_seconds = wait_seconds

@@ -85,6 +85,17 @@ def unreachable(address: Address, why: str) -> CourseError:
     )
 
 
+def broken_off(address: Address, text: str) -> CourseError:
+    """What the server sent is not whole."""
+    return CourseError(
+        "broken_off",
+        f"What the git server of this course, {address.host or address.shown}, sent was not "
+        f"whole ({last_words(text, address)}).",
+        "It is tried again when the server starts; or press Pull.",
+        state="offline",
+    )
+
+
 def no_space() -> CourseError:
     """The home folder is full."""
     return CourseError(

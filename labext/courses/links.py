@@ -19,12 +19,14 @@ from labext.courses.target import problem_of
 
 @dataclass(frozen=True, kw_only=True)
 class LinkSettings:
-    """root: folder that the server shows. Times in seconds."""
+    """root: folder that the server shows. Times in seconds. cache: see Job."""
 
     root: Path
     state_dir: Path
     timeout: float
     connect_timeout: float
+    cache: str | None = None
+    cache_owner: int | None = None
 
 
 def install(settings: LinkSettings) -> bool:
@@ -76,6 +78,8 @@ def puller_class(settings: LinkSettings) -> type[Any]:
                 state_dir=str(settings.state_dir),
                 timeout_seconds=settings.timeout,
                 connect_timeout_seconds=settings.connect_timeout,
+                cache=settings.cache,
+                cache_owner=settings.cache_owner,
             )
             yield from _follow(job)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from labext.courses.rules import Rules
+
 State = Literal["waiting", "pulling", "up_to_date", "offline", "failed"]
-ChangeKind = Literal["new", "updated", "merged", "deleted", "renamed", "kept_yours"]
+ChangeKind = Literal["new", "updated", "merged", "restored", "deleted", "renamed", "kept_yours"]
 MOST_CHANGES = 200
 
 
@@ -16,6 +18,8 @@ class CourseSpec:
 
     url: with credentials, if it has some; never show it. branch None: the repository's default.
     target: folder relative to the server's root, POSIX. depth: commits to fetch at first, 0: all.
+    on_start, interval, timeout (seconds): None: as set for the server. preload: modules that a
+    kernel will import. image, profile: hints for who starts servers; not acted on here.
     """
 
     id: str
@@ -24,6 +28,13 @@ class CourseSpec:
     target: str
     title: str
     depth: int = 1
+    rules: Rules = field(default_factory=Rules)
+    on_start: bool | None = None
+    interval: float | None = None
+    timeout: float | None = None
+    preload: tuple[str, ...] = ()
+    image: str | None = None
+    profile: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +68,10 @@ class History:
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """A course as the REST interface shows it; no field holds credentials."""
+    """A course as the REST interface shows it; no field holds credentials.
+
+    waiting: files whose update is put off, as they are being edited; relative to the folder.
+    """
 
     id: str
     title: str
@@ -72,3 +86,4 @@ class Course:
     last_change: float | None = None
     changes: tuple[Change, ...] = ()
     changes_truncated: bool = False
+    waiting: tuple[str, ...] = ()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from labext.courses.address import Address
 from labext.courses.errors import CourseError
 from labext.courses.explain import remote_error, unreachable
 from labext.courses.git import Git, GitError, GitTimeoutError
+from labext.courses.throttle import seconds_asked, throttled, without_trace
 
 _USUAL = ("main", "master")
 
@@ -43,7 +45,11 @@ def look(git: Git, address: Address, branch: str | None, timeout_seconds: float)
     except GitTimeoutError as err:
         raise unreachable(address, f"no answer within {timeout_seconds:g} s") from err
     except GitError as err:
-        raise remote_error(err.text, address) from err
+        seconds = seconds_asked(err.text, time.time())
+        if seconds is not None:
+            raise throttled(address, seconds) from None
+        # `from None`: the headers among git's words are nobody's business.
+        raise remote_error(without_trace(err.text), address) from None
     return choose(text, address, branch)
 
 

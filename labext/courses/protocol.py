@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from labext.courses.model import History, Progress
+from labext.courses.rules import Rules
 from labext.courses.store import history_from
 
 
@@ -14,7 +15,10 @@ from labext.courses.store import history_from
 class Job:
     """One pull, for the worker's standard input. Paths are absolute; `target` relative to `root`.
 
-    branch None: the default one. depth 0: all history. Times in seconds.
+    branch None: the default one. depth 0: all history. Times in seconds. deferred: files of the
+    course that are being edited: they wait for the next pull. by_hand: somebody waits
+    for news. cache, cache_owner: see CacheSettings; None: as in the environment. answer: what the
+    git server said a moment ago, an asking.Answer.
     """
 
     url: str = field(repr=False)
@@ -25,6 +29,12 @@ class Job:
     state_dir: str
     timeout_seconds: float
     connect_timeout_seconds: float
+    rules: Rules = field(default_factory=Rules)
+    deferred: tuple[str, ...] = ()
+    by_hand: bool = False
+    cache: str | None = None
+    cache_owner: int | None = None
+    answer: dict[str, Any] | None = None
 
     def line(self) -> str:
         """As sent."""
@@ -32,19 +42,28 @@ class Job:
 
     @classmethod
     def from_line(cls, line: str) -> Job:
-        """As received. Errors: ValueError, TypeError."""
-        return cls(**json.loads(line))
+        """As received. Errors: ValueError, TypeError, KeyError."""
+        value = json.loads(line)
+        rules = Rules.from_json(value.pop("rules")) if "rules" in value else Rules()
+        deferred = tuple(value.pop("deferred", ()))
+        return cls(**value, rules=rules, deferred=deferred)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """How a pull ended. history None: nothing new to remember."""
+    """How a pull ended. history None: nothing new to remember.
+
+    wait_seconds: for how long the git server asked not to be asked; None: it did not. waiting: see
+    Delivery.
+    """
 
     state: Literal["up_to_date", "offline", "failed"]
     message: str
     fix: str | None = None
     code: str | None = None
     history: History | None = None
+    wait_seconds: float | None = None
+    waiting: tuple[str, ...] = ()
 
 
 def progress_line(progress: Progress) -> str:
@@ -71,7 +90,12 @@ def parse(line: bytes) -> Progress | Result | None:
             return Progress(**value)
         if event == "result":
             history = value.pop("history")
-            return Result(**value, history=None if history is None else history_from(history))
+            waiting = tuple(str(path) for path in value.pop("waiting", ()))
+            return Result(
+                **value,
+                waiting=waiting,
+                history=None if history is None else history_from(history),
+            )
     except (TypeError, KeyError, ValueError):
         return None
     return None

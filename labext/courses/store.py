@@ -7,13 +7,13 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from labext.courses.model import Change, ChangeKind, History
+from labext.courses.sync.journal import write_whole
 
 _KINDS = frozenset(get_args(ChangeKind))
 
@@ -41,30 +41,20 @@ class Store:
             return History()
 
     def save(self, history: History) -> None:
-        """Replace what is kept, whole or not at all. Errors: OSError."""
-        file = self.path(".json")
-        descriptor, name = tempfile.mkstemp(prefix=file.name, dir=self.folder)
-        try:
-            with os.fdopen(descriptor, "w") as stream:
-                json.dump(asdict(history), stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).replace(file)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
+        """Replace what is kept, whole or not at all. Hold the lock. Errors: OSError."""
+        write_whole(self.path(".json"), json.dumps(asdict(history)))
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, wait: bool = True) -> Iterator[None]:
         """One pull at a time, over all servers of this home. Blocks until the other has ended.
 
-        The kernel frees the lock when its process ends, however that happens. Errors: OSError.
+        The kernel frees the lock when its process ends, however that happens. Errors: OSError;
+        BlockingIOError when another has it and we shall not `wait`.
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self.path(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             yield
         finally:
             os.close(descriptor)

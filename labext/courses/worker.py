@@ -63,7 +63,7 @@ def main() -> int:
     """Do the job on standard input; 0 when a result was given, 2 when there is no job."""
     try:
         job = Job.from_line(sys.stdin.readline())
-    except (ValueError, TypeError) as err:
+    except (ValueError, TypeError, KeyError) as err:
         print(f"no job on standard input: {err}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, _end)

@@ -27,7 +27,7 @@ class AppsHandler(SamepageHandler):
     @authorized
     async def get(self) -> None:
         """The applications, also those that cannot be used, with the reason."""
-        self.finish({"apps": await self._applications().listing()})
+        self.speak({"apps": await self._applications().listing()})
 
 
 class AppHandler(SamepageHandler):
@@ -45,7 +45,7 @@ class AppHandler(SamepageHandler):
         """What it does now, or, with `revision`, as soon as that is something else."""
         revision = self._number("revision", None)
         wait = self._number("wait", 0.0)
-        self.finish(
+        self.speak(
             await self._applications().one(
                 name, None if revision is None else int(revision), wait or 0.0
             )

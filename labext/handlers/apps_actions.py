@@ -28,8 +28,9 @@ class AppActionHandler(SamepageHandler):
             "restart": applications.restart,
             "retry": applications.retry,
             "cancel": applications.cancel,
+            "dismiss": applications.dismiss,
         }[action]
-        self.finish(await act(name))
+        self.speak(await act(name))
 
 
 class AppOpenHandler(SamepageHandler):
@@ -61,4 +62,4 @@ class StopAllHandler(SamepageHandler):
     @authorized
     async def post(self) -> None:
         """Stop them, side by side; the answer is the list after that."""
-        self.finish({"apps": await self._applications().stop_all()})
+        self.speak({"apps": await self._applications().stop_all()})

@@ -9,6 +9,7 @@ from jupyter_server.base.handlers import APIHandler
 from tornado.web import HTTPError
 
 from labext.errors import ApiError
+from serverproxy.jupyter.language import catalogue, language_of, localized
 
 _CODES = {
     400: "bad_request",
@@ -23,6 +24,10 @@ class SamepageHandler(APIHandler):
     """Base of our handlers. Access is a resource of its own for custom authorizers."""
 
     auth_resource = "samepage"
+
+    def speak(self, answer: dict[str, Any]) -> None:
+        """Finish with this answer, its sentences in the reader's language."""
+        self.finish(localized(answer, catalogue(language_of(self.request))))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer {"code", "message", "fix"}; never a traceback."""
@@ -40,7 +45,7 @@ class SamepageHandler(APIHandler):
         elif status_code >= 500:
             reply["message"] = "The server could not answer this; its log says why."
             reply["fix"] = "Try again; if it stays, show your operator the server's log."
-        self.finish(json.dumps(reply))
+        self.finish(json.dumps(localized(reply, catalogue(language_of(self.request)))))
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """An ApiError is an answer, not an accident."""

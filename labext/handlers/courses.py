@@ -54,14 +54,19 @@ class PullHandler(SamepageHandler):
         """Begin a pull, unless one runs; answers at once."""
         course = self._service().pull(course_id)
         if course is None:
-            raise ApiError(
-                404,
-                "unknown_course",
-                f"This server has no course {course_id!r}.",
-                "Reload the page: the list of courses may have changed.",
-            )
+            raise unknown(course_id)
         self.set_status(202)
         self.finish(as_json(course))
+
+
+def unknown(course_id: str) -> ApiError:
+    """There is no such course."""
+    return ApiError(
+        404,
+        "unknown_course",
+        f"This server has no course {course_id!r}.",
+        "Reload the page: the list of courses may have changed.",
+    )
 
 
 def as_json(course: Course) -> dict[str, Any]:

@@ -10,6 +10,17 @@ from labext.handlers.apps import AppHandler, AppLogHandler, AppsHandler, Source
 from labext.handlers.apps_actions import AppActionHandler, AppOpenHandler, StopAllHandler
 from labext.handlers.base import SamepageHandler
 from labext.handlers.courses import CoursesHandler, PullHandler
+from labext.handlers.courses_files import (
+    CopyHandler,
+    DiffHandler,
+    EditingHandler,
+    MergeHandler,
+    NewsHandler,
+    RedoHandler,
+    SeenHandler,
+    TakeHandler,
+    UndoHandler,
+)
 from labext.handlers.status import StatusHandler
 
 Route = tuple[str, type[SamepageHandler], dict[str, Any]]
@@ -29,11 +40,20 @@ def routes(
         ("/samepage/api/apps/([^/]+)", AppHandler, {"applications": apps}),
         ("/samepage/api/apps/([^/]+)/log", AppLogHandler, {"applications": apps}),
         (
-            "/samepage/api/apps/([^/]+)/(start|stop|restart|retry|cancel)",
+            "/samepage/api/apps/([^/]+)/(start|stop|restart|retry|cancel|dismiss)",
             AppActionHandler,
             {"applications": apps},
         ),
         ("/samepage/api/apps/([^/]+)/open", AppOpenHandler, {"applications": apps}),
         ("/samepage/api/courses", CoursesHandler, {"service": courses}),
         (r"/samepage/api/courses/([^/]+)/pull", PullHandler, {"service": courses}),
+        (r"/samepage/api/courses/([^/]+)/news", NewsHandler, {"service": courses}),
+        (r"/samepage/api/courses/([^/]+)/seen", SeenHandler, {"service": courses}),
+        (r"/samepage/api/courses/([^/]+)/editing", EditingHandler, {"service": courses}),
+        (r"/samepage/api/courses/([^/]+)/diff", DiffHandler, {"service": courses}),
+        (r"/samepage/api/courses/([^/]+)/take", TakeHandler, {"service": courses}),
+        (r"/samepage/api/courses/([^/]+)/copy", CopyHandler, {"service": courses}),
+        (r"/samepage/api/courses/([^/]+)/merge", MergeHandler, {"service": courses}),
+        (r"/samepage/api/courses/([^/]+)/undo", UndoHandler, {"service": courses}),
+        (r"/samepage/api/courses/([^/]+)/redo", RedoHandler, {"service": courses}),
     ]

@@ -34,7 +34,8 @@ class Lab:
         )
         page.goto(url)
         expect(page.locator("#jupyterlab-splash")).to_have_count(0, timeout=60_000)
-        expect(page.locator("#jp-main-dock-panel")).to_be_visible()
+        # The shell stays hidden until the last layout is back; a busy machine takes its time.
+        expect(page.locator("#jp-main-dock-panel")).to_be_visible(timeout=60_000)
 
     def launcher(self) -> Locator:
         """The launcher, opened when it is not there."""

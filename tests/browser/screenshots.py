@@ -14,7 +14,7 @@ from typing import Literal, cast
 
 from playwright.sync_api import Browser, expect
 
-from tests.browser import chromium
+from tests.browser import chromium, screenshots_courses
 from tests.browser.conftest import RunningDemo, start_demo, stop_demo
 from tests.browser.lab import Lab
 
@@ -38,14 +38,6 @@ def shoot(running: Browser, demo: RunningDemo, scheme: Scheme) -> None:
     expect(course.locator(".jp-Samepage-changes")).to_contain_text("NEWS.md", timeout=60_000)
     expect(course).to_have_attribute("data-state", "up_to_date", timeout=60_000)
     lab.close_dialogs()
-    lab.page.wait_for_timeout(1500)
-    panel = lab.courses().bounding_box()
-    assert panel is not None
-    lab.page.screenshot(
-        path=IMAGES / f"courses-{scheme}.png",
-        clip={"x": 0, "y": 0, "width": panel["x"] + panel["width"] + 8, "height": 560},
-        animations="disabled",
-    )
     item = lab.page.locator(".jp-Samepage-statusButton")
     item.click()
     popup = lab.page.locator(".jp-Samepage-statusPanel")
@@ -107,7 +99,7 @@ def main(schemes: list[str]) -> int:
                     shoot(running, demo, cast(Scheme, scheme))
         finally:
             stop_demo(process)
-    return 0
+    return screenshots_courses.main(schemes)
 
 
 if __name__ == "__main__":

@@ -102,8 +102,8 @@ def test_course_is_pulled_and_a_teachers_change_arrives_by_pull_now(
     expect(changes).to_contain_text("NEWS.md", timeout=60_000)
     expect(changes).not_to_contain_text("01-first-steps.ipynb")
     expect(course).to_have_attribute("data-state", "up_to_date")
-    new = changes.get_by_role("button").first
-    name = (new.text_content() or "").strip().split("/")[-1]
+    new = changes.locator("button.jp-Samepage-changePath", has_text="NEWS.md")
+    name = "NEWS.md"
     new.click()
     expect(
         lab.page.locator("#jp-main-dock-panel .lm-TabBar-tabLabel", has_text=name)

@@ -9,10 +9,10 @@ import pytest
 from benchmarks.course_fuzz import BrokenPromiseError, Side, _check, one
 
 
-@pytest.mark.parametrize("first", [1000, 2000])
-def test_99_random_histories(tmp_path: Path, first: int) -> None:
-    for seed in range(first, first + 15):
-        one(seed, tmp_path / str(seed), pulls=3)
+@pytest.mark.parametrize(("first", "count", "whole"), [(1000, 10, True), (2000, 30, False)])
+def test_99_random_histories(tmp_path: Path, first: int, count: int, whole: bool) -> None:
+    for seed in range(first, first + count):
+        assert one(seed, tmp_path / str(seed), pulls=3, whole=whole)["pulls"] == 6
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_07_the_course_deletes(room: Classroom) -> None:
 def test_08_the_student_deletes(room: Classroom) -> None:
     room.write({"a.txt": None, "lab/b.txt": None})
     room.teacher.publish({"lab/b.txt": None})
-    assert kinds(room.pull()) == {"a.txt": "new"}
+    assert kinds(room.pull()) == {"a.txt": "restored"}
     assert room.files()["a.txt"] == TEN
 
 

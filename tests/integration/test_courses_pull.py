@@ -168,7 +168,7 @@ def test_a_deleted_file_comes_back(student: Student, url: str) -> None:
     (student.course / "a.txt").unlink()
     result = student.pull(url)
     assert student.files() == FIRST
-    assert kinds(result) == {"a.txt": "new"}
+    assert kinds(result) == {"a.txt": "restored"}
 
 
 @pytest.mark.parametrize("depth", [0, 1])
@@ -451,7 +451,9 @@ def test_credentials_reach_the_server_and_nobody_else(student: Student) -> None:
         guard.shutdown()
         thread.join()
         guard.server_close()
-    assert Guard.given[0] == "Basic bWU6c2VzYW1lLTQ3MTE="
+    # Not before it is asked for: the server could be one that sends elsewhere.
+    assert Guard.given[0] is None
+    assert "Basic bWU6c2VzYW1lLTQ3MTE=" in Guard.given
     assert (result.state, result.code) == ("failed", "access_denied")
     assert "sesame" not in json.dumps([result.message, result.fix])
     assert "me:" not in result.message

@@ -22,7 +22,7 @@ from tests.integration.jupyter_fixtures import *  # noqa: F403 - fixtures
 from tests.integration.labext_server import LIMIT_SECONDS, Client, LagProbe
 from tests.unit.labext.test_node import HEALTHY, HISTORY_JSON, NODE_JSON, agent
 
-ACTIONS = "(start|stop|restart|retry|cancel)"
+ACTIONS = "(start|stop|restart|retry|cancel|dismiss)"
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -106,7 +106,7 @@ def test_every_verb_of_every_route_asks_who_is_there(
             refusals = (401, 403) if verb in implemented(handler) else (401, 403, 405)
             assert response.code in refusals, (verb, path, response.code)
             assert b"Traceback" not in response.body
-    assert asked == 9
+    assert asked == 18
 
 
 def test_no_verb_is_left_out_by_the_decorator() -> None:
@@ -128,6 +128,15 @@ def test_what_is_polled_is_no_activity() -> None:
         "StopAllHandler": True,
         "CoursesHandler": False,
         "PullHandler": True,
+        "NewsHandler": False,
+        "SeenHandler": True,
+        "EditingHandler": False,
+        "DiffHandler": True,
+        "TakeHandler": True,
+        "CopyHandler": True,
+        "MergeHandler": True,
+        "UndoHandler": True,
+        "RedoHandler": True,
     }
 
 
@@ -192,7 +201,8 @@ def test_apps(client: Client) -> None:
     keys = "name title description icon_svg path new_browser_tab available reason fix rank version"
     more = (
         "icon_url third_party launcher managed state phase why revision starting_seconds "
-        "uptime_seconds idle_seconds ready_seconds usual_ready_seconds memory_bytes failure"
+        "uptime_seconds idle_seconds ready_seconds usual_ready_seconds memory_bytes failure "
+        "port_gate port_gate_reason"
     )
     for app in answer.json["apps"]:
         assert set(app) == {*keys.split(), *more.split()}
@@ -259,7 +269,7 @@ class TestBrokenManifest:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         listing = client.wait_for(lambda answer: answer["state"] == "failed", "courses")
-        assert listing["message"].startswith(f"{settings['courses']}:4: courses[0].url: ")
+        assert listing["message"].startswith(f"{settings['courses']}:4:8: courses[0].url: ")
         assert listing["fix"]
         assert listing["courses"] == []
         features = {feature["name"]: feature for feature in client.get("status").json["features"]}

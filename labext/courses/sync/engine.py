@@ -27,9 +27,12 @@ from labext.courses.sync.journal import (
     write_reached,
 )
 from labext.courses.sync.mergefile import merge_file
+from labext.courses.sync.partial import bring
 from labext.courses.sync.plan import Plan, Sides, make
 from labext.courses.sync.repository import BASE, Repository
+from labext.courses.sync.seal import seal
 from labext.courses.sync.transaction import carry_out, keep, settle, snapshot_name
+from labext.courses.sync.view import View, is_current, make_view
 from labext.courses.workshop import sweep, workshop
 
 _ATTEMPTS = 3
@@ -106,34 +109,42 @@ class StateEngine:
         if there and known is not None and reached is not None:
             if pull.upstream.commit == reached.skip:
                 return Delivery(first=False, changes=(), note=_SENT_BACK)
-            if pull.upstream.commit == reached.commit and not reached.held:
-                return self._deliver(repository, pull, known, _Start(base=known, adopting=False))
+            current = is_current(reached.view, pull.rules, pull.now)
+            if pull.upstream.commit == reached.commit and not reached.held and current:
+                view = View(commit=known, signature=reached.view)
+                return self._deliver(repository, pull, view, _Start(base=known, adopting=False))
         tip = fetch(repository, pull, report)
         if not there:
-            return self._first(repository, pull, tip, report)
+            view = make_view(repository, pull, tip, {}, report)
+            return self._first(repository, pull, view, report)
         if known is not None:
             _refuse_stranger(repository, pull, reached, known, tip)
             start = _Start(base=known, adopting=False)
         else:
             start = self._adopt(repository, pull, tip, report)
+        delivered = {} if start.base is None else repository.tree(start.base)
+        if start.adopting:
+            bring(repository, pull, [entry.blob for entry in delivered.values()], report)
+        view = make_view(repository, pull, tip, delivered, report)
         report(Progress(phase="Merging with your files", percent=None))
-        return self._deliver(repository, pull, tip, start)
+        return self._deliver(repository, pull, view, start)
 
-    def _first(self, repository: Repository, pull: Pull, tip: str, report: Report) -> Delivery:
+    def _first(self, repository: Repository, pull: Pull, view: View, report: Report) -> Delivery:
         """The folder appears whole, or not at all."""
         target = pull.target
         report(Progress(phase="Preparing the folder", percent=None))
-        files = repository.tree(tip)
+        files = repository.tree(view.commit)
         target.parent.mkdir(parents=True, exist_ok=True)
         with workshop(target.parent, target.name) as shop:
             fresh = shop / "fresh"
             fresh.mkdir()
             repository.check_out(files, fresh)
-            repository.point(BASE, tip)
-            write_reached(repository.path, _reached(pull))
+            seal(Disk(fresh), files, pull.rules.readonly)
+            repository.point(BASE, view.commit)
+            write_reached(repository.path, _reached(pull, view))
             fresh.rename(target)
         changes = tuple(Change(path=path, kind="new") for path in sorted(files))
-        return Delivery(first=True, changes=changes, note=_submodules(repository, tip))
+        return Delivery(first=True, changes=changes, note=view.note)
 
     def _adopt(self, repository: Repository, pull: Pull, tip: str, report: Report) -> _Start:
         target = pull.target
@@ -152,8 +163,9 @@ class StateEngine:
             raise _occupied_by(pull, pull.address.redact(str(origin)))
         return _Start(base=likeness.commit, adopting=True)
 
-    def _deliver(self, repository: Repository, pull: Pull, tip: str, start: _Start) -> Delivery:
+    def _deliver(self, repository: Repository, pull: Pull, view: View, start: _Start) -> Delivery:
         """Plan and do, again for what the student changed in between."""
+        tip = view.commit
         theirs = repository.tree(tip)
         base = {} if start.base is None else theirs
         if start.base not in (None, tip):
@@ -170,22 +182,28 @@ class StateEngine:
                 theirs=theirs,
                 renamed=renamed if attempt == 0 else [],
                 adopting=start.adopting,
+                deferred=pull.deferred,
+                readonly=pull.rules.readonly,
+                keep_deleted=pull.rules.deleted == "keep" and any(map(disk.exists, base)),
             )
             with repository.blobs() as read:
                 plan = make(sides, disk, read, merge_file)
-            held = self._do(repository, pull, plan, commit, tip)
+            held = self._do(repository, pull, plan, commit, view)
             for change in plan.changes:
                 if change.path not in held:
                     changes[change.path] = change
-            if not held:
+            if held <= pull.deferred:
                 break
             base = repository.tree(BASE)
             commit = repository.commit(BASE)
+        if pull.rules.readonly:
+            seal(disk, theirs, pull.rules.readonly)
         repository.tidy()
         return Delivery(
             first=first,
             changes=tuple(changes[path] for path in sorted(changes)),
-            note=_held_note(held) or (_submodules(repository, tip) if changes else None),
+            note=_held_note(held) or view.note,
+            waiting=tuple(sorted(held)),
         )
 
     def _do(
@@ -194,9 +212,9 @@ class StateEngine:
         pull: Pull,
         plan: Plan,
         base: str | None,
-        tip: str,
+        view: View,
     ) -> frozenset[str]:
-        goal = _reached(pull)
+        goal, tip = _reached(pull, view), view.commit
         if not plan.ops:
             held = frozenset(plan.held)
             settle(repository, base, tip, held, goal)
@@ -218,8 +236,14 @@ class StateEngine:
 _SENT_BACK = "You sent the last update back; the next one will come."
 
 
-def _reached(pull: Pull) -> Reached:
-    return Reached(url=pull.address.shown, branch=pull.upstream.branch, commit=pull.upstream.commit)
+def _reached(pull: Pull, view: View) -> Reached:
+    return Reached(
+        url=pull.address.shown,
+        branch=pull.upstream.branch,
+        commit=pull.upstream.commit,
+        seen_at=pull.seen_at,
+        view=view.signature,
+    )
 
 
 def _refuse_stranger(
@@ -268,10 +292,3 @@ def _held_note(held: frozenset[str]) -> str | None:
     first = min(held)
     more = f" and {len(held) - 1} more" if len(held) > 1 else ""
     return f"{first}{more} could not be updated now and will be tried again."
-
-
-def _submodules(repository: Repository, tip: str) -> str | None:
-    names = repository.submodules(tip)
-    if not names:
-        return None
-    return f"Not included: {', '.join(names[:3])}, which belong to other repositories (submodules)."

@@ -7,13 +7,16 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from labext.courses.model import Change, ChangeKind
 from labext.courses.sync.ops import Op, from_json, to_json
 
 _JOURNAL, _STATE = "samepage-journal.json", "samepage-state.json"
 _KINDS = frozenset(get_args(ChangeKind))
+# pull: the course's. undo: of another. take: the student asked for a file, or a cell.
+Act = Literal["pull", "undo", "take"]
+_ACTS = frozenset(get_args(Act))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,8 @@ class Reached:
 
     commit: of the course's branch, as its server names it. url: without credentials. skip: a
     commit whose files the student sent back. held: files of `commit` that could not be brought.
+    view: which of its files were chosen, see view.
+    seen_at: when the course was at `commit`, epoch seconds; 0: not known.
     """
 
     url: str
@@ -29,6 +34,8 @@ class Reached:
     commit: str
     skip: str | None = None
     held: tuple[str, ...] = ()
+    view: str = ""
+    seen_at: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +43,7 @@ class Journal:
     """A pull whose every step is known and whose files are prepared.
 
     base: the commit delivered before; None: nothing was. goal: the one being delivered.
-    before: what was reached before.
+    before: what was reached before. act: what it is; `of`: the snapshot that an undo takes back.
     """
 
     ops: tuple[Op, ...]
@@ -47,6 +54,8 @@ class Journal:
     changes: tuple[Change, ...]
     held: tuple[str, ...] = ()
     before: Reached | None = None
+    act: Act = "pull"
+    of: str | None = None
 
     def text(self) -> str:
         """As JSON."""
@@ -61,6 +70,8 @@ class Journal:
                 "changes": [asdict(change) for change in self.changes],
                 "held": list(self.held),
                 "before": None if self.before is None else asdict(self.before),
+                "act": self.act,
+                "of": self.of,
             }
         )
 
@@ -82,6 +93,8 @@ class Journal:
                 ),
                 held=tuple(value["held"]),
                 before=None if value["before"] is None else _reached(value["before"]),
+                act=value["act"] if value.get("act") in _ACTS else "pull",
+                of=value.get("of"),
             )
         except (KeyError, TypeError, AttributeError) as err:
             raise ValueError("not a journal") from err
@@ -97,6 +110,11 @@ def read_journal(folder: Path) -> Journal | None:
         return Journal.parse((folder / _JOURNAL).read_text())
     except (OSError, ValueError):
         return None
+
+
+def has_journal(folder: Path) -> bool:
+    """Whether a pull was perhaps not brought to its end."""
+    return (folder / _JOURNAL).exists()
 
 
 def write_journal(folder: Path, journal: Journal) -> None:

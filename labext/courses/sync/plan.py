@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from labext.courses.merge.content import merge
 from labext.courses.merge.text import MergeFile
 from labext.courses.model import Change, ChangeKind
+from labext.courses.rules import ReadOnly
 from labext.courses.sync.disk import Disk, Found, Kind
 from labext.courses.sync.entry import FILE, LINK, Entry, Tree, blob_name, read_file
 from labext.courses.sync.ops import Op
 from labext.courses.sync.repository import Renamed
+from labext.courses.sync.seal import is_sealed
 
 # Bigger files are not merged: both versions stay.
 MOST_MERGED_BYTES = 64 << 20
@@ -47,13 +49,18 @@ class Sides:
     """base: what was delivered last. theirs: what the course is now.
 
     adopting: the folder was not delivered by us, so that a file of the course's name in it is
-    taken for the student's copy of that file.
+    taken for the student's copy of that file. deferred: files that somebody edits at this moment;
+    nothing is done to them, or to a folder that they are in. readonly: what is the course's alone.
+    keep_deleted: what the student deleted does not come back.
     """
 
     base: Tree
     theirs: Tree
     renamed: Sequence[Renamed] = ()
     adopting: bool = False
+    deferred: frozenset[str] = frozenset()
+    readonly: Sequence[ReadOnly] = ()
+    keep_deleted: bool = False
 
 
 def make(sides: Sides, disk: Disk, read: Callable[[str], bytes], merge_file: MergeFile) -> Plan:
@@ -69,8 +76,33 @@ def make(sides: Sides, disk: Disk, read: Callable[[str], bytes], merge_file: Mer
                 raise
             planner.plan.held.add(path)  # a file that may not be read, for one
     planner.finish()
+    _put_off(planner.plan, sides.deferred)
     planner.plan.changes.sort(key=lambda change: change.path)
     return planner.plan
+
+
+def _put_off(plan: Plan, deferred: frozenset[str]) -> None:
+    """Take the steps out that would touch `deferred`, with all that belong to the same files."""
+    if not deferred:
+        return
+    out_of_reach = {
+        path.rsplit("/", depth)[0] for path in deferred for depth in range(path.count("/") + 1)
+    }
+    owners: set[str] = set()
+    dropped: set[str] = set()
+    found = True
+    while found:
+        found = False
+        for steps in (plan.deletes, plan.asides, plan.writes, plan.late_deletes):
+            for op in list(steps):
+                touched = {op.path, *((op.to,) if op.to is not None else ())}
+                if touched & out_of_reach or not (owners | deferred).isdisjoint(op.owners):
+                    steps.remove(op)
+                    owners.update(op.owners)
+                    dropped |= touched
+                    found = True
+    plan.held |= owners
+    plan.changes = [change for change in plan.changes if change.path not in owners | dropped]
 
 
 class _Planner:
@@ -80,6 +112,8 @@ class _Planner:
         self.plan = Plan()
         self._base, self._theirs = sides.base, sides.theirs
         self._adopting = sides.adopting
+        self._readonly = sides.readonly
+        self._keep_deleted = sides.keep_deleted
         self._disk = disk
         self._read = read
         self._merge_file = merge_file
@@ -103,6 +137,8 @@ class _Planner:
         if theirs is None:
             if path not in self._sources.values():
                 self._removed(path, base)
+        elif is_sealed(path, self._readonly):
+            self._sealed(path, base, theirs)
         elif base == theirs:
             self._unchanged(path, theirs)
         else:
@@ -150,23 +186,33 @@ class _Planner:
         else:
             self._tell(path, "kept_yours")
 
+    def _sealed(self, path: str, base: Entry | None, theirs: Entry) -> None:
+        """The course's version, whatever the student made of it."""
+        ours = self._disk.find(path)
+        if ours.entry is not None and ours.entry not in (theirs, base):
+            self._clash(path, theirs)
+        elif base == theirs:
+            self._unchanged(path, theirs)
+        else:
+            self._changed(path, base, theirs)
+
     def _unchanged(self, path: str, theirs: Entry) -> None:
         """The course has not touched it: only a file that is gone comes back."""
-        if self._disk.exists(path):
+        if self._keep_deleted or self._disk.exists(path):
             return
         blocker = self._disk.blocker(path)
         if blocker is not None and blocker.at is not None:
             self._waiting.append((path, blocker.at, theirs))
         else:
             self._write(path, None, theirs)
-            self._tell(path, "new")
+            self._tell(path, "restored")
 
     def finish(self) -> None:
         """Bring back what had no place, where one is made for something else anyway."""
         for path, at, theirs in self._waiting:
             if at in self._moved:
                 self._write(path, None, theirs)
-                self._tell(path, "new")
+                self._tell(path, "restored")
 
     def _changed(self, path: str, base: Entry | None, theirs: Entry) -> None:
         ours = self._disk.find(path)
@@ -175,6 +221,8 @@ class _Planner:
         elif ours.kind is Kind.BLOCKED:
             self._blocked(path, ours, theirs)
         elif ours.kind is Kind.ABSENT:
+            if self._keep_deleted and base is not None:
+                return
             self._write(path, None, theirs)
             self._tell(path, "new" if base is None else "updated")
         elif ours.entry is None:  # a folder or the like; empty after the deletes, it just goes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -17,7 +18,11 @@ from labext.courses.sync.entry import EXECUTABLE, FILE, LINK, Entry, Tree
 BASE = "refs/samepage/base"
 UPSTREAM = "refs/samepage/upstream"
 SNAPSHOTS = "refs/samepage/snapshots/"
+# What had been delivered when a snapshot was made: nothing else may lead to it any more.
+BASES = "refs/samepage/bases/"
 _MOST_PACKS = 40
+_MOST_LISTINGS = 4
+_OBJECT = re.compile(r"[0-9a-f]{40}")
 # Highest of all attribute files: no line end, filter or merge driver of a course's own counts.
 _ATTRIBUTES = "* -text -ident -filter -working-tree-encoding -merge -diff -export-subst\n"
 _WHO = "Samepage <samepage@localhost>"
@@ -41,9 +46,19 @@ class Repository:
             "GIT_DIR": str(path),
             "GIT_NO_REPLACE_OBJECTS": "1",
         }
+        self.network_env = private
         self.network = Git(path, private)
-        self._env = {**private, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+        # No transport: of a partial clone git would fetch what is missing, whenever it likes.
+        self._env = {
+            **private,
+            "GIT_ALLOW_PROTOCOL": "none",
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_NO_LAZY_FETCH": "1",
+        }
+        self.local_env = self._env
         self.git = Git(path, self._env)
+        self._listings: dict[str, list[str]] = {}
 
     def prepare(self) -> None:
         """Make it if it is not there, and free of what a killed git left. We hold the lock."""
@@ -83,19 +98,45 @@ class Repository:
     def tree(self, commit: str) -> Tree:
         """The files and links of `commit` that may be put on a disk."""
         found: Tree = {}
-        for line in self.git.names("ls-tree", "-r", "-z", "--full-tree", commit):
+        for line in self._listing(commit):
             facts, _, path = line.partition("\t")
             mode, _, blob = facts.split(" ")
             if mode in (FILE, EXECUTABLE, LINK, "100664") and is_safe(path):
                 found[path] = Entry(mode=FILE if mode == "100664" else mode, blob=blob)
         return found
 
+    def _listing(self, commit: str) -> list[str]:
+        """What is in `commit`, a line each. A commit never changes; a reference is read again."""
+        known = self._listings.get(commit)
+        if known is None:
+            known = self.git.names("ls-tree", "-r", "-z", "--full-tree", commit)
+            if _OBJECT.fullmatch(commit):
+                for old in list(self._listings)[: 1 - _MOST_LISTINGS]:
+                    del self._listings[old]
+                self._listings[commit] = known
+        return known
+
+    def is_sound(self) -> bool:
+        """Whether every object in it is what it should be. Takes a while: for a case of doubt."""
+        return self.git.succeeds("fsck", "--no-dangling", "--no-progress")
+
+    def is_partial(self) -> bool:
+        """Whether files may be missing in it, as they were not asked for."""
+        return any((self.path / "objects" / "pack").glob("*.promisor"))
+
+    def gitlinks(self, commit: str) -> list[tuple[str, str]]:
+        """Paths of other repositories that `commit` points to, with the commits of those."""
+        found = []
+        for line in self._listing(commit):
+            facts, _, path = line.partition("\t")
+            if facts.startswith("160000 ") and is_safe(path):
+                found.append((path, facts.split(" ")[2]))
+        return found
+
     def submodules(self, commit: str) -> list[str]:
         """Paths of other repositories that `commit` points to."""
         return [
-            line.partition("\t")[2]
-            for line in self.git.names("ls-tree", "-r", "-z", "--full-tree", commit)
-            if line.startswith("160000 ")
+            line.partition("\t")[2] for line in self._listing(commit) if line.startswith("160000 ")
         ]
 
     def renamed(self, one: str, other: str) -> list[Renamed]:
@@ -110,20 +151,18 @@ class Repository:
 
     @contextlib.contextmanager
     def blobs(self) -> Iterator[Callable[[str], bytes]]:
-        """A function that reads blobs by name. Errors of it: GitError."""
-        process = subprocess.Popen(
-            ["git", "cat-file", "--batch"],
-            cwd=self.path,
-            env=self._env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        asked, answer = process.stdin, process.stdout
+        """A function that reads blobs by name. Errors of it: GitError.
+
+        One git for all of them, started with the first: most pulls read none.
+        """
+        started: list[subprocess.Popen[bytes]] = []
 
         def read(blob: str) -> bytes:
+            if not started:
+                started.append(self._batch())
+            asked, answer = started[0].stdin, started[0].stdout
+            assert asked is not None
+            assert answer is not None
             try:
                 asked.write(f"{blob}\n".encode())
                 asked.flush()
@@ -140,10 +179,23 @@ class Repository:
         try:
             yield read
         finally:
-            with contextlib.suppress(BrokenPipeError):
-                asked.close()
-            answer.close()
-            process.wait()
+            for process in started:
+                with contextlib.suppress(BrokenPipeError):
+                    if process.stdin is not None:
+                        process.stdin.close()
+                if process.stdout is not None:
+                    process.stdout.close()
+                process.wait()
+
+    def _batch(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            ["git", "cat-file", "--batch"],
+            cwd=self.path,
+            env=self._env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
 
     def record(
         self,
@@ -200,6 +252,18 @@ class Repository:
         """Names of what can be undone, oldest first."""
         text = self.git.read("for-each-ref", "--format=%(refname)", SNAPSHOTS)
         return [line.removeprefix(SNAPSHOTS) for line in text.splitlines()]
+
+    def messages(self) -> dict[str, str]:
+        """The messages of all snapshots by name, oldest first; one git for all of them."""
+        fields = self.git.read(
+            "for-each-ref", "--format=%(refname)%00%(contents)%00", SNAPSHOTS
+        ).split("\0")
+        names = (name.strip().removeprefix(SNAPSHOTS) for name in fields[0:-1:2])
+        return dict(zip(names, fields[1::2], strict=True))
+
+    def size(self, blob: str) -> int:
+        """Bytes of a blob. Errors: GitError when it is not there."""
+        return int(self.git.read("cat-file", "-s", blob))
 
     def message(self, commit: str) -> str:
         """The message of a commit."""

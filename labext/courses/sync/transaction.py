@@ -17,7 +17,7 @@ from labext.courses.sync.journal import (
     write_journal,
     write_reached,
 )
-from labext.courses.sync.repository import BASE, SNAPSHOTS, Repository
+from labext.courses.sync.repository import BASE, BASES, SNAPSHOTS, Repository
 from labext.courses.workshop import workshop
 
 _MOST_SNAPSHOTS = 100
@@ -55,8 +55,11 @@ def keep(
         fresh=files,
         message=journal.text(),
     )
+    if journal.base is not None:
+        repository.point(f"{BASES}{journal.snapshot}", journal.base)
     for name in repository.snapshots()[:-_MOST_SNAPSHOTS]:
         repository.forget(f"{SNAPSHOTS}{name}")
+        repository.forget(f"{BASES}{name}")
 
 
 def carry_out(repository: Repository, target: Path, journal: Journal) -> frozenset[str]:
@@ -93,5 +96,7 @@ def settle(
             message="Delivered in part",
         )
     reached = replace(reached, held=tuple(sorted(held)))
-    if read_reached(repository.path) != reached:
+    known = read_reached(repository.path)
+    # Only to have seen the same again is nothing to write down.
+    if known is None or replace(known, seen_at=reached.seen_at) != reached:
         write_reached(repository.path, reached)

@@ -17,6 +17,12 @@ export namespace CommandIDs {
   /** Start an application that failed. Args: `name`. */
   export const retryApplication = 'samepage:retry-application';
 
+  /** Forget that an application failed. Args: `name`. */
+  export const dismissApplication = 'samepage:dismiss-application';
+
+  /** Always open an application in one place, or no longer. Args: `name`, `place`. */
+  export const keepPlace = 'samepage:keep-place';
+
   /** Stop every application. */
   export const stopAllApplications = 'samepage:stop-all-applications';
 
@@ -28,6 +34,27 @@ export namespace CommandIDs {
 
   /** Pull a course now. Args: `id`; without it every course. */
   export const pullCourse = 'samepage:pull-course';
+
+  /** Compare a file of a course with the teacher's version. Args: `id`, `path`. */
+  export const compareFile = 'samepage:compare-course-file';
+
+  /** Replace a file by the teacher's version, the student's beside. Args: `id`, `path`. */
+  export const takeFile = 'samepage:take-course-file';
+
+  /** Put the teacher's version beside a file. Args: `id`, `path`. */
+  export const copyFile = 'samepage:copy-course-file';
+
+  /** Open a file of the news. Args: `id`, `path`. */
+  export const openNews = 'samepage:open-course-file';
+
+  /** Undo a pull. Args: `id`, `pull`; without them the last one. */
+  export const undoPull = 'samepage:undo-pull';
+
+  /** Undo the undoing of a pull. Args: `id`, `pull`. */
+  export const redoPull = 'samepage:redo-pull';
+
+  /** Count all news of a course as seen. Args: `id`; without it of every course. */
+  export const markSeen = 'samepage:mark-course-seen';
 
   /** Show the Courses panel. */
   export const showCourses = 'samepage:show-courses';

@@ -46,3 +46,13 @@ export const logIcon = icon(
   'log',
   '<path class="jp-icon3" fill="#616161" d="M4 3h16a1 1 0 0 1 1 1v16a1 1 0 0 1-1 1H4a1 1 0 0 1-1-1V4a1 1 0 0 1 1-1zm1 2v14h14V5H5zm2 3h10v2H7V8zm0 4h10v2H7v-2zm0 4h6v2H7v-2z"/>'
 );
+
+export const compareIcon = icon(
+  'compare',
+  '<path class="jp-icon3" fill="#616161" d="M4 4h6v2H6v12h4v2H4a1 1 0 0 1-1-1V5a1 1 0 0 1 1-1zm7-2h2v20h-2V2zm3 2h6a1 1 0 0 1 1 1v14a1 1 0 0 1-1 1h-6v-2h4V6h-4V4z"/>'
+);
+
+export const takeIcon = icon(
+  'take',
+  '<path class="jp-icon3" fill="#616161" d="M11 3h2v9l3.500-3.500 1.4 1.400L12 15.900 6.100 9.900l1.4-1.400L11 12V3zM4 18h16v2H4v-2z"/>'
+);

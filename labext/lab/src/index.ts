@@ -2,6 +2,7 @@ import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
 import { applicationList } from './applications/list';
 import { applications } from './applications/plugin';
+import { courseNotes } from './courses/notebar';
 import { courses } from './courses/plugin';
 import { running } from './running/plugin';
 import { nodeStatus } from './status/nodestatus';
@@ -15,6 +16,7 @@ const plugins: JupyterFrontEndPlugin<unknown>[] = [
   applications,
   running,
   courses,
+  courseNotes,
   status
 ];
 

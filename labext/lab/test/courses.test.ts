@@ -21,6 +21,7 @@ function course(values: Partial<ICourse> = {}): ICourse {
     last_change: 100,
     changes: [],
     changes_truncated: false,
+    waiting: [],
     ...values
   };
 }
@@ -110,13 +111,16 @@ describe('paths', () => {
 
 describe('open documents', () => {
   const calls: string[] = [];
+  const THEN = '2026-09-01T08:00:00Z';
+  const NOW = '2026-09-01T09:00:00Z';
 
   function open(path: string, state: Partial<OpenDocument['model']> = {}, fail = false) {
     const document: OpenDocument = {
       path,
       isReady: true,
       isDisposed: false,
-      model: { dirty: false, readOnly: false, collaborative: false, ...state },
+      contentsModel: { last_modified: THEN } as OpenDocument['contentsModel'],
+      model: { dirty: false, readOnly: false, collaborative: false, toString: () => '', ...state },
       save: () => {
         calls.push(`save ${path}`);
         return fail ? Promise.reject(new Error('disk full')) : Promise.resolve();
@@ -142,24 +146,27 @@ describe('open documents', () => {
     expect(unsaved).toEqual(['courses/stats/full.ipynb']);
   });
 
-  it('are loaded again after a pull, but never over unsaved edits', async () => {
+  it('are loaded again when the file is newer, but never over unsaved edits', async () => {
     calls.length = 0;
-    const pulled = course({
-      changes: [
-        { path: 'clean.ipynb', kind: 'updated' },
-        { path: 'edited.ipynb', kind: 'updated' },
-        { path: 'shared.ipynb', kind: 'updated' },
-        { path: 'gone.ipynb', kind: 'deleted' }
-      ]
-    });
-    const edited = await reloadClean(pulled, [
-      open('courses/stats/clean.ipynb'),
-      open('courses/stats/edited.ipynb', { dirty: true }),
-      open('courses/stats/shared.ipynb', { collaborative: true }),
-      open('courses/stats/gone.ipynb'),
-      open('courses/stats/other.ipynb')
-    ]);
+    const look = (path: string) => {
+      if (path.endsWith('gone.ipynb')) {
+        return Promise.reject(new Error('404'));
+      }
+      return Promise.resolve({ last_modified: path.endsWith('same.ipynb') ? THEN : NOW });
+    };
+    const edited = await reloadClean(
+      course(),
+      [
+        open('courses/stats/clean.ipynb'),
+        open('courses/stats/same.ipynb'),
+        open('courses/stats/edited.ipynb', { dirty: true }),
+        open('courses/stats/shared.ipynb', { collaborative: true }),
+        open('courses/stats/gone.ipynb'),
+        open('mine/other.ipynb')
+      ],
+      look
+    );
     expect(calls).toEqual(['revert courses/stats/clean.ipynb']);
-    expect(edited).toEqual(['courses/stats/edited.ipynb']);
+    expect(edited.map(document => document.path)).toEqual(['courses/stats/edited.ipynb']);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { choosePlace } from '../src/applications/placement';
+import { chosenPlace, choosePlace, withPlace } from '../src/applications/placement';
 
 const app = (newTab: boolean) => ({ name: 'openrefine', new_browser_tab: newTab });
 
@@ -23,5 +23,27 @@ describe('choosePlace', () => {
     ['no Lab tabs in Notebook 7', false, 'lab-tab', { openrefine: 'lab-tab' }, false, 'browser-tab']
   ])('%s', (_name, newTab, asked, setting, labTabs, place) => {
     expect(choosePlace({ app: app(newTab), asked, setting, labTabs })).toBe(place);
+  });
+});
+
+describe('withPlace', () => {
+  it('remembers a choice for any application, beside those for others', () => {
+    const setting = withPlace({ rstudio: 'lab-tab' }, 'a third-party-entry', 'browser-tab');
+    expect(setting).toEqual({ rstudio: 'lab-tab', 'a third-party-entry': 'browser-tab' });
+    const entry = { name: 'a third-party-entry', new_browser_tab: false };
+    expect(choosePlace({ app: entry, asked: null, setting, labTabs: true })).toBe('browser-tab');
+  });
+
+  it('changes its mind, and takes it back', () => {
+    const once = withPlace(undefined, 'openrefine', 'lab-tab');
+    expect(withPlace(once, 'openrefine', 'browser-tab')).toEqual({ openrefine: 'browser-tab' });
+    expect(withPlace(once, 'openrefine', 'lab-tab')).toEqual({});
+  });
+
+  it('drops what is no place', () => {
+    expect(withPlace({ old: 'tab', other: 3 }, 'openrefine', 'lab-tab')).toEqual({
+      openrefine: 'lab-tab'
+    });
+    expect(chosenPlace({ old: 'tab' }, 'old')).toBeNull();
   });
 });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -95,8 +96,19 @@ def test_updates_follow_each_other(own: course_repository.Course) -> None:
     assert git(own.path, "show", "main:NEWS.md").count("## Week") == 6
 
 
-def test_an_update_only_adds_lines(own: course_repository.Course) -> None:
+def test_the_first_update_changes_a_cell_that_students_answer(
+    own: course_repository.Course,
+) -> None:
+    course_repository.publish_update(own.path.parent)
+    changed = git(own.path, "diff", "-U0", "main^", "main", "--", "03-pandas.ipynb")
+    gone = [line for line in changed.splitlines() if re.match("-[^-]", line)]
+    assert gone == ['-    "# Your code here\\n"']
+    assert course_repository.CLEARER.strip() in changed
+
+
+def test_a_later_update_only_adds_lines(own: course_repository.Course) -> None:
     """A rewritten notebook would be a conflict for everyone who worked in it."""
+    course_repository.publish_update(own.path.parent)
     course_repository.publish_update(own.path.parent)
     added, removed, _ = git(
         own.path, "diff", "--numstat", "main^", "main", "--", "03-pandas.ipynb"

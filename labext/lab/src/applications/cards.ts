@@ -96,7 +96,7 @@ export class ApplicationCards implements IDisposable {
   }
 
   private _addToPalette(app: IApp, opensFiles: boolean, items: DisposableSet): void {
-    const { palette, trans, labTabs } = this._options;
+    const { palette, trans, labTabs, keepsPlaces } = this._options;
     if (!palette) {
       return;
     }
@@ -106,6 +106,9 @@ export class ApplicationCards implements IDisposable {
     for (const place of places) {
       const args = place ? { name, place } : { name };
       items.add(palette.addItem({ command: CommandIDs.openApplication, args, category }));
+      if (place && keepsPlaces) {
+        items.add(palette.addItem({ command: CommandIDs.keepPlace, args, category }));
+      }
     }
     if (opensFiles) {
       const args = { name, isPalette: true };
@@ -126,6 +129,7 @@ export class ApplicationCards implements IDisposable {
 const MANAGED = [
   CommandIDs.stopApplication,
   CommandIDs.restartApplication,
+  CommandIDs.dismissApplication,
   CommandIDs.showApplicationLog
 ];
 
@@ -139,5 +143,7 @@ export namespace ApplicationCards {
     trans: TranslationBundle;
     /** Whether an application can open in a tab of the application shell. */
     labTabs: boolean;
+    /** Whether a choice of the place can be remembered. */
+    keepsPlaces: boolean;
   }
 }

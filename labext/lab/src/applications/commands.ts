@@ -8,7 +8,7 @@ import type { IApplications } from '../tokens';
 import { opensFile } from './files';
 import type { CardIcons } from './icon';
 import type { Opener } from './opener';
-import type { Place } from './placement';
+import { chosenPlace, isPlace, type Place, withPlace } from './placement';
 import { explainUnavailable } from './unavailable';
 
 /** What the commands work with. */
@@ -162,6 +162,51 @@ export function addOpenFile(context: ICommandContext, selected: () => string | n
       const path = pathOf(args);
       if (entry && path !== null) {
         await opener.openFile(entry, place(entry, args['place']), localPath(path));
+      }
+    }
+  });
+}
+
+/**
+ * The command that remembers where an application opens.
+ *
+ * @param setting - the choices of this user, by application.
+ * @param save - keeps new ones.
+ */
+export function addKeepPlace(
+  context: Pick<ICommandContext, 'commands' | 'model' | 'trans'>,
+  setting: () => unknown,
+  save: (choices: Record<string, Place>) => Promise<void>
+): void {
+  const { commands, model, trans } = context;
+  commands.addCommand(CommandIDs.keepPlace, {
+    label: args => {
+      const title = model.find(nameOf(args))?.title ?? trans.__('an Application');
+      return args['place'] === 'lab-tab'
+        ? trans.__('Always Open %1 in a Lab Tab', title)
+        : trans.__('Always Open %1 in a Browser Tab', title);
+    },
+    isToggleable: true,
+    isToggled: args => chosenPlace(setting(), nameOf(args)) === args['place'],
+    isEnabled: args => model.find(nameOf(args)) !== null,
+    describedBy: {
+      args: {
+        type: 'object',
+        required: ['name', 'place'],
+        properties: {
+          name: { type: 'string', description: "The application's name, such as openrefine" },
+          place: {
+            type: 'string',
+            enum: ['browser-tab', 'lab-tab'],
+            description: 'The same place again takes the choice back'
+          }
+        }
+      }
+    },
+    execute: async args => {
+      const place = args['place'];
+      if (isPlace(place)) {
+        await save(withPlace(setting(), nameOf(args), place));
       }
     }
   });

@@ -88,7 +88,11 @@ export class Opener {
     this._lookSoon();
     let url: string;
     try {
-      url = this._absolute((await client.openInApp(app.name, path)).url);
+      const opened = await client.openInApp(app.name, path);
+      url = this._absolute(opened.url);
+      if (opened.note) {
+        Notification.info(opened.note, { autoClose: 8000 });
+      }
     } catch (reason) {
       if (running) {
         browserTab?.close();

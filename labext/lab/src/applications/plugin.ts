@@ -14,7 +14,7 @@ import { CommandIDs } from '../commands';
 import { RestClient } from '../rest/client';
 import { IApplications } from '../tokens';
 import { ApplicationCards } from './cards';
-import { addOpenApplication, addOpenFile } from './commands';
+import { addKeepPlace, addOpenApplication, addOpenFile } from './commands';
 import { AppIcons, CardIcons } from './icon';
 import { Opener } from './opener';
 import { choosePlace } from './placement';
@@ -92,13 +92,24 @@ export const applications: JupyterFrontEndPlugin<void> = {
       });
     }
 
+    if (registry && labShell) {
+      addKeepPlace(
+        context,
+        () => openIn,
+        async choices => {
+          await registry.set(applications.id, 'openIn', choices);
+        }
+      );
+    }
+
     const cards = new ApplicationCards({
       model,
       launcher,
       palette,
       contextMenu: browsers ? contextMenu : null,
       trans,
-      labTabs: labShell !== null
+      labTabs: labShell !== null,
+      keepsPlaces: registry !== null && labShell !== null
     });
     model.disposed.connect(() => {
       cards.dispose();

@@ -35,7 +35,8 @@ export class CourseNotifier {
         this._dismiss(course);
         break;
       case 'offline':
-        this._end(course, 'warning', trans.__('%1: %2', course.title, course.message), 8_000);
+        // Yesterday's files are there: the panel says it, and a notification would only disturb.
+        this._dismiss(course);
         break;
       case 'failed':
         this._end(course, 'error', trans.__('%1: %2', course.title, course.message), false);
@@ -43,18 +44,52 @@ export class CourseNotifier {
     }
   }
 
-  /** Say that open files have unsaved edits the pull could not show. */
-  edited(paths: readonly string[]): void {
+  /** Say that a file changed on disk under unsaved edits, and offer to merge them. */
+  edited(path: string, merge: () => void): void {
     const trans = this._trans;
     Notification.warning(
+      trans.__(
+        'The course changed %1 while you were editing it. Your edits are not saved yet.',
+        path
+      ),
+      {
+        autoClose: false,
+        actions: [{ label: trans.__('Merge now'), callback: merge, displayType: 'accent' }]
+      }
+    );
+  }
+
+  /** Say that an update waits for edits to be saved, once for each set of files. */
+  waiting(course: ICourse, paths: readonly string[], merge: () => void): void {
+    const trans = this._trans;
+    const text = paths.join('\n');
+    const old = this._waiting.get(course.id);
+    if (old?.text === text) {
+      return;
+    }
+    if (old) {
+      Notification.dismiss(old.note);
+    }
+    this._waiting.delete(course.id);
+    if (paths.length === 0) {
+      return;
+    }
+    const note = Notification.info(
       trans._n(
-        '%2 changed on disk while it has unsaved edits here. Save it under another name, then open the new version.',
-        '%1 files changed on disk while they have unsaved edits here, such as %2. Save them under another name, then open the new versions.',
+        'An update is ready for %2, which you are editing.',
+        'Updates are ready for %1 files that you are editing, such as %2.',
         paths.length,
         paths[0] ?? ''
       ),
-      { autoClose: false }
+      {
+        autoClose: false,
+        actions: [
+          { label: trans.__('Merge now'), callback: merge, displayType: 'accent' },
+          { label: trans.__('Later'), callback: () => undefined }
+        ]
+      }
     );
+    this._waiting.set(course.id, { text, note });
   }
 
   /** Say that edits could not be saved before a pull. */
@@ -131,6 +166,7 @@ export class CourseNotifier {
     return { label: this._trans.__('Show'), callback: this._show };
   }
 
+  private readonly _waiting = new Map<string, { text: string; note: string }>();
   private readonly _trans: TranslationBundle;
   private readonly _show: () => void;
   private readonly _now: () => number;

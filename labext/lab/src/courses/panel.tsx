@@ -12,15 +12,15 @@ import React from 'react';
 
 import { coursesIcon, offlineIcon, waitingIcon, warningIcon } from '../icons';
 import { Fix, Prose } from '../proseview';
-import type { CourseState, ICourse, ICourseChange } from '../rest/types';
+import type { CourseState, ICourse, INews } from '../rest/types';
 import type { CoursesModel } from './model';
-import { contentsPath } from './paths';
-import { announcement, changeSentence, changeWords, stateWords } from './wording';
+import type { NewsModel } from './news';
+import { type INewsActions, News } from './newsview';
+import { announcement, stateWords } from './wording';
 
 /** What the panel can ask for. */
-export interface ICourseActions {
+export interface ICourseActions extends INewsActions {
   pull(id: string): void;
-  openFile(path: string): void;
   openFolder(path: string): void;
 }
 
@@ -28,7 +28,7 @@ export interface ICourseActions {
  * The Courses panel of the left sidebar.
  */
 export class CoursesPanel extends ReactWidget {
-  constructor(options: { model: CoursesModel; actions: ICourseActions; trans: TranslationBundle }) {
+  constructor(options: ICoursesPanelOptions) {
     super();
     this._options = options;
     this.id = 'jupyter-samepage-courses';
@@ -40,19 +40,20 @@ export class CoursesPanel extends ReactWidget {
   }
 
   protected override render(): React.JSX.Element {
-    const { model, actions, trans } = this._options;
+    const { model, news } = this._options;
     return (
       <UseSignal signal={model.changed}>
-        {() => <Courses model={model} actions={actions} trans={trans} />}
+        {() => <UseSignal signal={news.changed}>{() => <Courses {...this._options} />}</UseSignal>}
       </UseSignal>
     );
   }
 
-  private readonly _options: {
-    model: CoursesModel;
-    actions: ICourseActions;
-    trans: TranslationBundle;
-  };
+  private readonly _options: ICoursesPanelOptions;
+}
+
+interface ICoursesPanelOptions extends IContext {
+  readonly model: CoursesModel;
+  readonly news: NewsModel;
 }
 
 interface IContext {
@@ -60,8 +61,8 @@ interface IContext {
   readonly trans: TranslationBundle;
 }
 
-function Courses(props: IContext & { model: CoursesModel }): React.JSX.Element {
-  const { model, actions, trans } = props;
+function Courses(props: ICoursesPanelOptions): React.JSX.Element {
+  const { model, news, actions, trans } = props;
   const { snapshot, error } = model;
   const courses = snapshot?.courses ?? [];
   return (
@@ -110,7 +111,7 @@ function Courses(props: IContext & { model: CoursesModel }): React.JSX.Element {
       <ul className="jp-Samepage-courseList">
         {courses.map(course => (
           <li key={course.id}>
-            <Course course={course} actions={actions} trans={trans} />
+            <Course course={course} news={news.of(course.id)} actions={actions} trans={trans} />
           </li>
         ))}
       </ul>
@@ -118,8 +119,8 @@ function Courses(props: IContext & { model: CoursesModel }): React.JSX.Element {
   );
 }
 
-function Course(props: IContext & { course: ICourse }): React.JSX.Element {
-  const { course, actions, trans } = props;
+function Course(props: IContext & { course: ICourse; news: INews | null }): React.JSX.Element {
+  const { course, news, actions, trans } = props;
   const target = course.target;
   const pulling = course.state === 'pulling';
   const repeats = course.state === 'up_to_date' || pulling;
@@ -172,9 +173,12 @@ function Course(props: IContext & { course: ICourse }): React.JSX.Element {
           </button>
         ) : null}
       </div>
-      {course.changes.length > 0 ? (
-        <Changes course={course} actions={actions} trans={trans} />
+      {course.waiting.length > 0 ? (
+        <p className="jp-Samepage-quiet">
+          {trans.__('The update of what is being edited waits: %1', course.waiting.join(', '))}
+        </p>
       ) : null}
+      {news ? <News course={course} news={news} actions={actions} trans={trans} /> : null}
     </article>
   );
 }
@@ -224,52 +228,6 @@ function Progress(props: { course: ICourse; trans: TranslationBundle }): React.J
         {phase}
         {percent === null ? '' : ` · ${percent} %`}
       </span>
-    </div>
-  );
-}
-
-function Changes(props: IContext & { course: ICourse }): React.JSX.Element {
-  const { course, actions, trans } = props;
-  const count = course.changes_truncated
-    ? `${course.changes.length}+`
-    : String(course.changes.length);
-  return (
-    <details className="jp-Samepage-changes" open={course.changes.length <= 8}>
-      <summary>{trans.__('What changed (%1)', count)}</summary>
-      <ul>
-        {course.changes.map(change => (
-          <li key={`${change.kind} ${change.path}`}>
-            <Change course={course} change={change} actions={actions} trans={trans} />
-          </li>
-        ))}
-      </ul>
-      {course.changes_truncated ? (
-        <p className="jp-Samepage-quiet">{trans.__('… and more files.')}</p>
-      ) : null}
-    </details>
-  );
-}
-
-function Change(props: IContext & { course: ICourse; change: ICourseChange }): React.JSX.Element {
-  const { course, change, actions, trans } = props;
-  const path = change.kind === 'deleted' ? null : contentsPath(course, change.path);
-  const sentence = changeSentence(change.kind, trans);
-  return (
-    <div className="jp-Samepage-change" data-kind={change.kind} title={sentence}>
-      {path === null ? (
-        <span className="jp-Samepage-changePath">{change.path}</span>
-      ) : (
-        <button
-          type="button"
-          className="jp-Samepage-changePath"
-          onClick={() => {
-            actions.openFile(path);
-          }}
-        >
-          {change.path}
-        </button>
-      )}
-      <span className="jp-Samepage-changeKind">{changeWords(change.kind, trans)}</span>
     </div>
   );
 }

@@ -4,21 +4,27 @@ import {
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
-import { ICommandPalette } from '@jupyterlab/apputils';
+import { ICommandPalette, MainAreaWidget } from '@jupyterlab/apputils';
+import { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import { IDocumentManager } from '@jupyterlab/docmanager';
 import { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { CommandIDs } from '../commands';
-import { coursesIcon } from '../icons';
 import { RestClient } from '../rest/client';
 import { RestError } from '../rest/error';
-import type { ICourses } from '../rest/types';
-import { type OpenDocument, reloadClean, saveEdited } from './documents';
+import type { ICourse, ICourses } from '../rest/types';
+import { CourseActions } from './actions';
+import { addCourseCommands } from './coursecommands';
+import { CompareView, compareId } from './compare/view';
+import { OpenDocuments } from './opendocuments';
 import { courseEvents } from './events';
 import { CoursesModel } from './model';
+import { NewsModel } from './news';
 import { CourseNotifier } from './notifier';
 import { CoursesPanel } from './panel';
+import { contentsPath } from './paths';
+import { UnsavedReporter } from './unsaved';
 
 /** After the file browser (100) and the running sessions (200). */
 const RANK = 250;
@@ -29,7 +35,7 @@ const RANK = 250;
 export const courses: JupyterFrontEndPlugin<void> = {
   id: 'jupyter-samepage:courses',
   description:
-    'Shows the courses that pull themselves: their state, what changed, and a button to pull now.',
+    'Shows the courses that pull themselves: their state, what is new, and what can be done with it.',
   autoStart: true,
   optional: [
     ILabShell,
@@ -37,6 +43,7 @@ export const courses: JupyterFrontEndPlugin<void> = {
     ICommandPalette,
     IDefaultFileBrowser,
     IDocumentManager,
+    IEditorLanguageRegistry,
     ITranslator
   ],
   activate: (
@@ -46,6 +53,7 @@ export const courses: JupyterFrontEndPlugin<void> = {
     palette: ICommandPalette | null,
     fileBrowser: IDefaultFileBrowser | null,
     documentManager: IDocumentManager | null,
+    languages: IEditorLanguageRegistry | null,
     translator: ITranslator | null
   ): void => {
     if (!labShell) {
@@ -54,29 +62,54 @@ export const courses: JupyterFrontEndPlugin<void> = {
     }
     const { commands } = app;
     const trans = (translator ?? nullTranslator).load('jupyter_samepage');
-    const model = new CoursesModel(new RestClient(app.serviceManager.serverSettings));
-    const show = (): void => {
-      void commands.execute(CommandIDs.showCourses);
-    };
-    const notifier = new CourseNotifier({ trans, show });
-
-    const openDocuments = (): Set<OpenDocument> => {
-      const found = new Set<OpenDocument>();
-      for (const widget of labShell.widgets('main')) {
-        const context = documentManager?.contextForWidget(widget);
-        if (context) {
-          found.add(context);
-        }
+    const client = new RestClient(app.serviceManager.serverSettings);
+    const model = new CoursesModel(client);
+    const news = new NewsModel(client);
+    const documents = new OpenDocuments(labShell, documentManager, app.serviceManager.contents);
+    const notifier = new CourseNotifier({
+      trans,
+      show: () => {
+        void commands.execute(CommandIDs.showCourses);
       }
-      return found;
+    });
+    const unsaved = new UnsavedReporter({
+      client,
+      courses: () => model.snapshot?.courses ?? [],
+      documents: () => documents.all()
+    });
+
+    const save = async (course: ICourse): Promise<string[]> => {
+      const failed = await documents.save(course);
+      await unsaved.flush();
+      return failed;
     };
+    const reload = async (course: ICourse): Promise<void> => {
+      void fileBrowser?.model.refresh();
+      for (const document of await documents.reload(course)) {
+        notifier.edited(document.path, () => {
+          void documents
+            .merge(course, document, client)
+            .then(() => news.refresh(course.id))
+            .catch((reason: unknown) => {
+              notifier.refused(document.path, String(reason));
+            });
+        });
+      }
+      for (const view of comparisons) {
+        void view.refresh();
+      }
+    };
+    const open = (path: string): void => {
+      void commands.execute('docmanager:open', { path });
+    };
+    const actions = new CourseActions({ trans, client, news, save, reload, open });
 
     const pull = async (id: string): Promise<void> => {
       const course = model.find(id);
       if (course) {
-        const unsaved = await saveEdited(course, openDocuments());
-        if (unsaved.length > 0) {
-          notifier.unsaved(unsaved);
+        const failed = await save(course);
+        if (failed.length > 0) {
+          notifier.unsaved(failed);
         }
       }
       try {
@@ -87,57 +120,117 @@ export const courses: JupyterFrontEndPlugin<void> = {
       }
     };
 
-    commands.addCommand(CommandIDs.showCourses, {
-      label: trans.__('Show Courses'),
-      caption: trans.__('Show the courses that pull themselves into your files'),
-      icon: coursesIcon,
-      describedBy: { args: { type: 'object', properties: {} } },
-      execute: () => {
+    const comparisons = new Set<CompareView>();
+    const compare = (course: ICourse, path: string): void => {
+      const id = compareId(course.id, path);
+      if ([...comparisons].some(view => view.id === id)) {
+        labShell.activateById(`${id}:tab`);
+        return;
+      }
+      const place = contentsPath(course, path);
+      const content = new CompareView({
+        course,
+        path,
+        trans,
+        languages,
+        read: () => client.versions(course.id, path),
+        actions: {
+          open: () => {
+            if (place !== null) {
+              open(place);
+            }
+          },
+          take: () => void actions.take(course, path),
+          copy: () => void actions.copy(course, path),
+          takeCell: (versions, row) => void actions.takeCell(course, versions, row)
+        }
+      });
+      comparisons.add(content);
+      content.disposed.connect(() => {
+        comparisons.delete(content);
+      });
+      const widget = new MainAreaWidget({ content });
+      widget.id = `${id}:tab`;
+      labShell.add(widget, 'main', { type: 'Compare' });
+      labShell.activateById(widget.id);
+      void news.markSeen(course.id, [path]).catch(() => undefined);
+    };
+
+    addCourseCommands({
+      app,
+      labShell,
+      palette,
+      trans,
+      model,
+      news,
+      actions,
+      pull,
+      compare,
+      open: (course, path) => {
+        const place = contentsPath(course, path);
+        if (place !== null) {
+          open(place);
+        }
+        void news.markSeen(course.id, [path]).catch(() => undefined);
+      },
+      current: () => documents.current(),
+      show: () => {
         labShell.activateById(panel.id);
       }
     });
-    commands.addCommand(CommandIDs.pullCourse, {
-      label: args => {
-        const course = typeof args['id'] === 'string' ? model.find(args['id']) : null;
-        return course ? trans.__('Pull %1 Now', course.title) : trans.__('Pull All Courses Now');
-      },
-      caption: trans.__('Fetch what the teacher has changed'),
-      describedBy: {
-        args: {
-          type: 'object',
-          properties: {
-            id: { type: 'string', description: 'The course; every course without it' }
-          }
-        }
-      },
-      execute: async args => {
-        const all = model.snapshot?.courses.map(course => course.id) ?? [];
-        const ids = typeof args['id'] === 'string' ? [args['id']] : all;
-        await Promise.all(ids.map(pull));
-      }
-    });
-    const category = trans.__('Courses');
-    palette?.addItem({ command: CommandIDs.showCourses, category });
-    palette?.addItem({ command: CommandIDs.pullCourse, category });
 
+    const run = (command: string, args: Record<string, string | boolean>): void => {
+      void commands.execute(command, args);
+    };
     const panel = new CoursesPanel({
       model,
+      news,
       trans,
       actions: {
         pull: id => {
-          void commands.execute(CommandIDs.pullCourse, { id });
+          run(CommandIDs.pullCourse, { id });
         },
-        openFile: path => {
-          void commands.execute('docmanager:open', { path });
+        open: (id, path) => {
+          run(CommandIDs.openNews, { id, path });
+        },
+        compare: (id, path) => {
+          run(CommandIDs.compareFile, { id, path });
+        },
+        take: (id, path) => {
+          run(CommandIDs.takeFile, { id, path });
+        },
+        copy: (id, path) => {
+          run(CommandIDs.copyFile, { id, path });
+        },
+        undo: (id, pulled, again) => {
+          run(again ? CommandIDs.redoPull : CommandIDs.undoPull, { id, pull: pulled });
+        },
+        markSeen: id => {
+          run(CommandIDs.markSeen, { id });
         },
         openFolder: path => {
-          void commands.execute('filebrowser:go-to-path', { path });
+          run('filebrowser:go-to-path', { path });
         }
       }
     });
     labShell.add(panel, 'left', { rank: RANK, type: 'Courses' });
     restorer?.add(panel, panel.id);
+    news.changed.connect(() => {
+      const { unseen } = news;
+      panel.title.caption =
+        unseen > 0
+          ? trans._n('Courses: one new file', 'Courses: %1 new files', unseen)
+          : trans.__('Courses');
+      panel.title.className = unseen > 0 ? 'jp-Samepage-mod-unseen' : '';
+    });
 
+    labShell.layoutModified.connect(() => {
+      unsaved.follow();
+    });
+    const leave = (): void => {
+      unsaved.leave();
+    };
+    window.addEventListener('pagehide', leave);
     let before: ICourses | null = null;
     model.changed.connect(() => {
       const after = model.snapshot;
@@ -145,21 +238,29 @@ export const courses: JupyterFrontEndPlugin<void> = {
         return;
       }
       const events = courseEvents(before, after);
+      if (before === null) {
+        unsaved.follow();
+      }
       before = after;
+      void news.follow(after);
+      for (const course of after.courses) {
+        if (course.state !== 'pulling') {
+          notifier.waiting(course, documents.waiting(course), () => {
+            void pull(course.id);
+          });
+        }
+      }
       for (const event of events) {
         notifier.handle(event);
         if (event.kind === 'delivered') {
-          void fileBrowser?.model.refresh();
-          void reloadClean(event.course, openDocuments()).then(edited => {
-            if (edited.length > 0) {
-              notifier.edited(edited);
-            }
-          });
+          void reload(event.course);
         }
       }
     }, panel);
     panel.disposed.connect(() => {
       model.dispose();
+      unsaved.dispose();
+      window.removeEventListener('pagehide', leave);
     });
   }
 };

@@ -27,6 +27,8 @@ export function changeWords(kind: ChangeKind, trans: TranslationBundle): string 
       return trans.__('Updated');
     case 'merged':
       return trans.__('Merged');
+    case 'restored':
+      return trans.__('Restored');
     case 'deleted':
       return trans.__('Deleted');
     case 'renamed':
@@ -45,6 +47,8 @@ export function changeSentence(kind: ChangeKind, trans: TranslationBundle): stri
       return trans.__('The teacher changed this file.');
     case 'merged':
       return trans.__('The teacher and you changed this file: both changes are in it.');
+    case 'restored':
+      return trans.__('You had deleted this file of the course: it came back.');
     case 'deleted':
       return trans.__('The teacher deleted this file.');
     case 'renamed':

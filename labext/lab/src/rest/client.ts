@@ -2,10 +2,21 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
 import { errorFromAnswer, errorFromNetwork, isRecord, RestError } from './error';
-import type { IAppLog, IApps, ICourse, ICourses, IOpened, IServerStatus } from './types';
+import type {
+  IAppLog,
+  IApps,
+  ICourse,
+  ICourses,
+  INews,
+  IOpened,
+  IServerStatus,
+  ITaken,
+  IUndone,
+  IVersions
+} from './types';
 
 /** What can be asked of an application. */
-export type AppChange = 'start' | 'stop' | 'restart' | 'retry';
+export type AppChange = 'start' | 'stop' | 'restart' | 'retry' | 'dismiss';
 
 const POST: RequestInit = { method: 'POST', body: '{}' };
 
@@ -65,6 +76,88 @@ export class RestClient {
     return this._request(`courses/${encodeURIComponent(courseId)}/pull`, POST, ['id', 'state']);
   }
 
+  /** The last pulls of a course with their files. */
+  news(courseId: string): Promise<INews> {
+    return this._poll(`courses/${encodeURIComponent(courseId)}/news`, ['unseen', 'items']);
+  }
+
+  /** Count news as looked at: of these paths, or all. Answers the news after that. */
+  seen(courseId: string, paths: readonly string[] | null): Promise<INews> {
+    return this._course(courseId, 'seen', { paths }, ['unseen', 'items']);
+  }
+
+  /**
+   * Tell which files this tab has unsaved, relative to the course's folder.
+   *
+   * @param leaving - the page goes away, and the request is to outlive it.
+   */
+  async editing(
+    courseId: string,
+    client: string,
+    paths: readonly string[],
+    leaving = false
+  ): Promise<void> {
+    await this._request(
+      `courses/${encodeURIComponent(courseId)}/editing`,
+      { method: 'POST', body: JSON.stringify({ client, paths }), keepalive: leaving },
+      null
+    );
+  }
+
+  /** The versions of a file of a course. */
+  versions(courseId: string, path: string): Promise<IVersions> {
+    const search = URLExt.objectToQueryString({ path });
+    return this._request(
+      `courses/${encodeURIComponent(courseId)}/diff${search}`,
+      { method: 'GET', cache: 'no-store' },
+      ['form']
+    );
+  }
+
+  /** The course's version of a file in place; the student's beside. */
+  take(courseId: string, path: string): Promise<ITaken> {
+    return this._course(courseId, 'take', { path }, ['path']);
+  }
+
+  /** The course's version of one cell, if nothing has changed since `compared` was read. */
+  takeCell(courseId: string, compared: IVersions, row: number): Promise<ITaken> {
+    const body = {
+      path: compared.path,
+      row,
+      yours: compared.yours?.blob ?? '',
+      teachers: compared.teachers?.blob ?? ''
+    };
+    return this._course(courseId, 'take', body, ['path']);
+  }
+
+  /** The course's version of a file beside the student's. */
+  freshCopy(courseId: string, path: string): Promise<ITaken> {
+    return this._course(courseId, 'copy', { path }, ['path']);
+  }
+
+  /** Merge what is not saved into a file that a pull changed meanwhile. */
+  mergeUnsaved(courseId: string, path: string, content: string): Promise<ITaken> {
+    return this._course(courseId, 'merge', { path, content }, ['path']);
+  }
+
+  /** Put the files of a pull back, or take that back. */
+  undo(courseId: string, pull: string, again: boolean): Promise<IUndone> {
+    return this._course(courseId, again ? 'redo' : 'undo', { pull }, ['paths', 'kept']);
+  }
+
+  private _course<T>(
+    courseId: string,
+    verb: string,
+    body: Readonly<Record<string, unknown>>,
+    keys: readonly string[]
+  ): Promise<T> {
+    return this._request(
+      `courses/${encodeURIComponent(courseId)}/${verb}`,
+      { method: 'POST', body: JSON.stringify(body) },
+      keys
+    );
+  }
+
   private _poll<T>(
     path: string,
     keys: readonly string[],
@@ -75,7 +168,12 @@ export class RestClient {
     return this._request(`${path}${search}`, { method: 'GET', cache: 'no-store' }, keys);
   }
 
-  private async _request<T>(path: string, init: RequestInit, keys: readonly string[]): Promise<T> {
+  /** keys: what the answer must have; null when it has no content. */
+  private async _request<T>(
+    path: string,
+    init: RequestInit,
+    keys: readonly string[] | null
+  ): Promise<T> {
     const url = URLExt.join(this._settings.baseUrl, 'samepage/api', path);
     const shown = `samepage/api/${path.split('?', 1)[0] ?? path}`;
     let response: Response;
@@ -92,6 +190,9 @@ export class RestClient {
     }
     if (!response.ok) {
       throw errorFromAnswer(shown, response.status, body);
+    }
+    if (keys === null) {
+      return undefined as T;
     }
     if (!isRecord(body) || keys.some(key => !(key in body))) {
       throw new RestError({

@@ -160,6 +160,8 @@ export interface IOpened {
   readonly url: string;
   /** What could be done: `folder` when it was started there, `app` when it ran already. */
   readonly opened: 'file' | 'folder' | 'app';
+  /** A sentence for people, such as that the file is shown later. */
+  readonly note: string | null;
 }
 
 export interface IApps {
@@ -168,7 +170,8 @@ export interface IApps {
 
 export type CourseState = 'waiting' | 'pulling' | 'up_to_date' | 'offline' | 'failed';
 
-export type ChangeKind = 'new' | 'updated' | 'merged' | 'deleted' | 'renamed' | 'kept_yours';
+export type ChangeKind =
+  'new' | 'updated' | 'merged' | 'restored' | 'deleted' | 'renamed' | 'kept_yours';
 
 export interface ICourseChange {
   /** Relative to the course's folder. */
@@ -194,6 +197,73 @@ export interface ICourse {
   readonly last_change: number | null;
   readonly changes: readonly ICourseChange[];
   readonly changes_truncated: boolean;
+  /** Files whose update waits, as they are being edited; relative to the course's folder. */
+  readonly waiting: readonly string[];
+}
+
+/** A file that a pull touched. */
+export interface INewsFile extends ICourseChange {
+  readonly seen: boolean;
+  /** The course's file that it stands beside; null when it is one itself. */
+  readonly of: string | null;
+}
+
+/** A pull, or the student's taking of the course's version. */
+export interface INewsItem {
+  /** For undo; null for the first delivery, which cannot be undone. */
+  readonly id: string | null;
+  readonly time: number;
+  readonly act: 'pull' | 'take';
+  readonly undone: boolean;
+  readonly files: readonly INewsFile[];
+  readonly files_truncated: boolean;
+}
+
+export interface INews {
+  readonly unseen: number;
+  /** Newest first. */
+  readonly items: readonly INewsItem[];
+}
+
+export interface IVersion {
+  readonly bytes: number;
+  readonly blob: string | null;
+  readonly text: string | null;
+}
+
+export interface ICellVersion {
+  readonly type: string;
+  readonly source: string;
+}
+
+export interface ICellRow {
+  readonly status: 'same' | 'changed' | 'yours' | 'teachers' | 'note';
+  readonly yours: ICellVersion | null;
+  readonly teachers: ICellVersion | null;
+  readonly base: ICellVersion | null;
+}
+
+/** The versions of a file; null where there is no such file. */
+export interface IVersions {
+  readonly path: string;
+  readonly form: 'text' | 'notebook' | 'binary' | 'too_large' | 'link' | 'other';
+  readonly yours: IVersion | null;
+  readonly teachers: IVersion | null;
+  readonly base: IVersion | null;
+  readonly rows: readonly ICellRow[] | null;
+}
+
+export interface ITaken {
+  /** What was written. */
+  readonly path: string;
+  /** Where the student's version is now; null when it needed no place. */
+  readonly beside: string | null;
+}
+
+export interface IUndone {
+  readonly paths: readonly string[];
+  /** Left as they are, for they were changed since. */
+  readonly kept: readonly string[];
 }
 
 export interface ICourses {

@@ -98,6 +98,14 @@ export function addRunningCommands(context: {
     execute: args => change(args, 'retry', title => trans.__('%1 could not be started', title))
   });
 
+  commands.addCommand(CommandIDs.dismissApplication, {
+    label: args => trans.__('Dismiss the Failure of %1', titleOf(args)),
+    caption: trans.__('Take it off the list of running applications'),
+    isEnabled: args => entryOf(args)?.state === 'failed',
+    describedBy,
+    execute: args => change(args, 'dismiss', title => trans.__('%1 could not be dismissed', title))
+  });
+
   commands.addCommand(CommandIDs.stopAllApplications, {
     label: trans.__('Stop All Applications'),
     caption: trans.__('Ask every application to save and to end'),

@@ -14,6 +14,7 @@ import { stateWords } from './wording';
 export interface ISectionActions extends IRowActions {
   readonly open: (name: string) => void;
   readonly stop: (name: string) => void;
+  readonly dismiss: (name: string) => void;
   readonly stopAll: () => void;
   readonly explain: (name: string) => void;
 }
@@ -54,9 +55,7 @@ export class RunningApplications implements IRunningSessions.IManager {
 
   running(): IRunningSessions.IRunningItem[] {
     const apps = this._options.model.snapshot?.apps ?? [];
-    return apps
-      .filter(app => isListed(app) && this._dismissed.get(app.name) !== app.revision)
-      .map(app => this._item(app));
+    return apps.filter(isListed).map(app => this._item(app));
   }
 
   shutdownLabel = (item: IRunningSessions.IRunningItem): string => {
@@ -75,7 +74,7 @@ export class RunningApplications implements IRunningSessions.IManager {
   shutdownAll(): void {
     for (const app of this._options.model.snapshot?.apps ?? []) {
       if (app.state === 'failed') {
-        this._dismissed.set(app.name, app.revision);
+        this._options.actions.dismiss(app.name);
       }
     }
     this._options.actions.stopAll();
@@ -114,8 +113,7 @@ export class RunningApplications implements IRunningSessions.IManager {
       ...item,
       shutdown: () => {
         if (app.state === 'failed') {
-          this._dismissed.set(app.name, app.revision);
-          this._changed.emit();
+          actions.dismiss(app.name);
         } else {
           actions.stop(app.name);
         }
@@ -129,8 +127,6 @@ export class RunningApplications implements IRunningSessions.IManager {
     icon: (app: IApp) => LabIcon;
     trans: TranslationBundle;
   };
-  /** Failures the user has seen, by application: their revision. */
-  private readonly _dismissed = new Map<string, number | null>();
   private readonly _changed = new Signal<this, void>(this);
 }
 

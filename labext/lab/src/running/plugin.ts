@@ -54,6 +54,7 @@ export const running: JupyterFrontEndPlugin<void> = {
         actions: {
           open: run(CommandIDs.openApplication),
           stop: run(CommandIDs.stopApplication),
+          dismiss: run(CommandIDs.dismissApplication),
           restart: run(CommandIDs.restartApplication),
           retry: run(CommandIDs.retryApplication),
           showLog: run(CommandIDs.showApplicationLog),

@@ -1,0 +1,1 @@
+"""What `samepage-course` does, one file per topic; see cli."""
