@@ -1,16 +1,23 @@
 """Random histories of a teacher and a student, and the promise checked after every pull.
 
     python -m benchmarks.course_fuzz --histories 10000
-    python -m benchmarks.course_fuzz --seed 77 --histories 1
+    python -m benchmarks.course_fuzz --seed 77 --histories 1 --whole 1
 
 Each history is made from its seed alone. Every line and cell that somebody writes is unique, so
 that it can be looked for afterwards. Exit code 1 and the seed when the promise was broken.
+
+One history in `--whole` goes the whole way, with a repository of the teacher's, `git ls-remote` and
+`git fetch`. In the others the teacher's commits are written where a fetch would have put them; all
+that comes after it is the same, and several times as many histories fit in an hour.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -19,15 +26,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+from unittest import mock
 
 import nbformat
 
-from labext.courses import task
-from labext.courses.protocol import Job
-from labext.courses.sync.engine import StateEngine
+from labext.courses import gitenv, preflight, quick, task
+from labext.courses.asking import Answer
+from labext.courses.engine import Pull, Report
+from labext.courses.git import GitError
+from labext.courses.protocol import Job, Result
+from labext.courses.sync import engine as sync_engine
+from labext.courses.sync.engine import StateEngine, repository_of
+from labext.courses.sync.entry import FILE
+from labext.courses.sync.repository import UPSTREAM, Repository
 
 NAMES = ("a.txt", "b.py", "ü.md", "d/c.csv", "d/e/f.R", "d", "a.txt/x")
 NOTEBOOKS = ("lab.ipynb", "d/hw.ipynb")
@@ -169,43 +184,113 @@ def _words(folder: Path) -> set[str]:
     return found
 
 
-def _git(folder: Path, *arguments: str) -> None:
-    subprocess.run(["git", *arguments], cwd=folder, env=_ENV, check=True, capture_output=True)
+class Upstream(Protocol):
+    """Where the teacher publishes."""
+
+    def publish(self, *, amend: bool) -> Answer | None:
+        """Commit what is in the teacher's folder. What a pull is told; None: it has to ask."""
 
 
-def one(seed: int, base: Path, pulls: int = 4) -> None:
-    """One history. Errors: BrokenPromiseError."""
+class Served:
+    """A repository in the teacher's folder, to be asked and fetched from."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._git("init", "-q", "-b", "main")
+
+    def publish(self, *, amend: bool) -> Answer | None:
+        self._git("add", "-A")
+        extra = ["--amend"] if amend else []
+        self._git("-c", "gc.auto=0", "commit", "-q", "--allow-empty", "-m", "x", *extra)
+        return None
+
+    def _git(self, *arguments: str) -> None:
+        subprocess.run(
+            ["git", *arguments], cwd=self._folder, env=_ENV, check=True, capture_output=True
+        )
+
+
+class Written:
+    """Commits go straight to where a fetch of the student's would have put them."""
+
+    def __init__(self, folder: Path, repository: Path) -> None:
+        self._folder = folder
+        self._repository = Repository(repository, _ENV)
+        self._repository.prepare()
+        self._count = 0
+
+    def publish(self, *, amend: bool) -> Answer | None:
+        self._count += 1  # amended or not: a shallow fetch brings one commit, with all its files
+        files = [
+            (str(path.relative_to(self._folder)), FILE, path.read_bytes())
+            for path in sorted(self._folder.rglob("*"))
+            if path.is_file()
+        ]
+        ref = self._repository.path / UPSTREAM
+        ref.unlink(missing_ok=True)
+        self._repository.record(UPSTREAM, fresh=files, message=f"lesson {self._count}")
+        commit = ref.read_text().strip()
+        upstream = preflight.Upstream(branch="main", commit=commit, ref="refs/heads/main")
+        return Answer(upstream=upstream, seen_at=float(self._count))
+
+
+def _written(repository: Repository, pull: Pull, report: Report) -> str:
+    return pull.upstream.commit
+
+
+def one(seed: int, base: Path, pulls: int = 4, *, whole: bool = True) -> dict[str, int]:
+    """One history; how often each kind of change was told. Errors: BrokenPromiseError."""
     chance = random.Random(seed)
     upstream, home = base / "course", base / "home"
     upstream.mkdir(parents=True)
     home.mkdir()
-    _git(upstream, "init", "-q", "-b", "main")
+    counts: Counter[str] = Counter()
     teacher = Side(folder=upstream, who="t", chance=chance)
     student = Side(folder=home / "course", who="s", chance=chance)
     if chance.random() < 0.2:
         student.folder.mkdir()
         student.edit()
+        whole = True  # such a folder is looked for in the course's history
+    published: Upstream = (
+        Served(upstream)
+        if whole
+        else Written(upstream, repository_of(base / "state", student.folder.resolve()))
+    )
     for number in range(pulls):
         for _ in range(chance.randrange(1 if number == 0 else 0, 5)):
             teacher.edit()
-        _git(upstream, "add", "-A")
-        amend = ["--amend"] if number and chance.random() < 0.3 else []
-        _git(upstream, "commit", "-q", "--allow-empty", "-m", "x", *amend)
+        answer = published.publish(amend=number > 0 and chance.random() < 0.3)
         if student.folder.exists():
             for _ in range(chance.randrange(0, 4)):
                 student.edit()
             student.note()
         teacher.note()
-        _pull(base, home, upstream)
+        begun = time.time()
+        result = _pull(base, home, upstream, answer)
+        counts["pulls"] += 2
+        if result.history is not None and (result.history.last_change or 0) > begun:
+            counts.update(change.kind for change in result.history.changes)
         _check(teacher, student)
         before = _state(student.folder)
-        _pull(base, home, upstream)
+        _pull_again(base, home, upstream, answer)
         if _state(student.folder) != before:
             raise BrokenPromiseError("a pull with nothing new changed something")
+    return counts
 
 
-def _pull(base: Path, home: Path, upstream: Path) -> None:
-    job = Job(
+def _pull_again(base: Path, home: Path, upstream: Path, answer: Answer | None) -> None:
+    """A pull with nothing new, as the server does it."""
+    if answer is None:
+        _pull(base, home, upstream, answer)
+        return
+    with mock.patch.object(quick, "ask", return_value=answer):
+        result = quick.nothing_new(_job(base, home, upstream, answer), _ENV, time.time())
+    if not isinstance(result, Result):
+        _pull(base, home, upstream, answer)
+
+
+def _job(base: Path, home: Path, upstream: Path, answer: Answer | None) -> Job:
+    return Job(
         url=upstream.as_uri(),
         branch=None,
         depth=1,
@@ -214,11 +299,25 @@ def _pull(base: Path, home: Path, upstream: Path) -> None:
         state_dir=str(base / "state"),
         timeout_seconds=60.0,
         connect_timeout_seconds=20.0,
+        answer=None if answer is None else answer.to_json(),
     )
+
+
+def _pull(base: Path, home: Path, upstream: Path, answer: Answer | None) -> Result:
+    job = _job(base, home, upstream, answer)
     engine = StateEngine(base / "state")
-    result = task.run(job, engine, lambda _: None, dict(_ENV), time.time)
+    with contextlib.ExitStack() as stack:
+        if answer is not None:
+            stack.enter_context(mock.patch.object(sync_engine, "fetch", _written))
+            stack.enter_context(mock.patch.object(gitenv, "without_broken_files", _as_it_is))
+        result = task.run(job, engine, lambda _: None, dict(_ENV), time.time)
     if result.state != "up_to_date":
         raise BrokenPromiseError(f"the pull failed: {result.code} {result.message}")
+    return result
+
+
+def _as_it_is(env: dict[str, str]) -> dict[str, str]:
+    return env
 
 
 def _check(teacher: Side, student: Side) -> None:
@@ -256,21 +355,37 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.course_fuzz", description=__doc__)
     parser.add_argument("--histories", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0, help="of the first history")
+    parser.add_argument("--whole", type=int, default=10, help="one in so many; default 10")
+    parser.add_argument("--jobs", type=int, default=1, help="processes; default 1")
     options = parser.parse_args(arguments)
     begun = time.monotonic()
     broken = 0
-    for seed in range(options.seed, options.seed + options.histories):
-        folder = Path(tempfile.mkdtemp(prefix="course-fuzz-"))
-        try:
-            one(seed, folder)
-        except (BrokenPromiseError, ValueError, OSError) as err:
-            broken += 1
-            print(f"seed {seed}: {err}", flush=True)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    counts: Counter[str] = Counter()
+    seeds = range(options.seed, options.seed + options.histories)
+    with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
+        work = functools.partial(_one_of_many, options.whole)
+        for number, (problem, found) in enumerate(pool.imap(work, seeds, chunksize=4), start=1):
+            counts.update(found)
+            if problem is not None:
+                broken += 1
+                print(problem, flush=True)
+            if number % 500 == 0:
+                seconds = time.monotonic() - begun
+                print(f"{number} histories, {broken} broken, {seconds:.0f} s", flush=True)
     seconds = time.monotonic() - begun
     print(f"{options.histories} histories, {broken} broke the promise, {seconds:.0f} s")
+    print(", ".join(f"{kind}: {count}" for kind, count in sorted(counts.items())))
     return 1 if broken else 0
+
+
+def _one_of_many(whole: int, seed: int) -> tuple[str | None, dict[str, int]]:
+    folder = Path(tempfile.mkdtemp(prefix="course-fuzz-"))
+    try:
+        return None, one(seed, folder, whole=seed % whole == 0)
+    except (BrokenPromiseError, ValueError, OSError, GitError) as err:
+        return f"seed {seed}: {type(err).__name__}: {err}", {}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Git objects of the courses, fetched once for all notebooks of this node."""
