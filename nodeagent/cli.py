@@ -1,4 +1,4 @@
-"""`samepage-agent run | status | check | restore`."""
+"""`samepage-agent run | status | check | estimate | donors | unmerge | restore | course-cache`."""
 
 import argparse
 import os
@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 
 from nodeagent import __version__
 from nodeagent.config import MODES, AgentConfig, load, resolve_paths
+from nodeagent.donors.command import keep_donors
 from nodeagent.errors import AgentError, KsmUnsupportedError
+from nodeagent.estimate.command import add_flags as estimate_flags
+from nodeagent.estimate.command import run_estimate
 from nodeagent.log import configure
 
 _EPILOG = """\
@@ -18,7 +21,8 @@ KSM merges equal pages of all processes that opted in, whoever they belong to. W
 can find out whether somebody else has it: run the agent where users trust each other.
 
 Exit status: 0 done, 1 failed, 2 bad setting, 3 no agent answers, 4 address in use, 5 second agent,
-6 state cannot be kept, 7 kernel without KSM, 8 no permission, 9 another tuner runs."""
+6 state cannot be kept, 7 kernel without KSM, 8 no permission, 9 another tuner runs, 10 unmerging
+would take more memory than there is."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,6 +56,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--history-hours", metavar="H", help="kept for the picture (2)")
     run.add_argument("--allow-host", metavar="NAMES", help="further Host names, with commas")
     run.add_argument("--gpu-timeout", metavar="S", help="for a reading of the GPUs (3)")
+    _course_cache_flags(run)
+    run.add_argument("--limit-guard", metavar="hold|warn", help="near a memory limit (hold)")
+    run.add_argument("--invite-cgroup", metavar="REGEX", help="cgroups that should opt in (any)")
+    run.add_argument("--invite-uids", metavar="UIDS", help="users that should opt in (any)")
+    run.add_argument("--uninvited", metavar="warn|hold", help="when others opt in (warn)")
+    run.add_argument("--donor-command", metavar="COMMAND", help="makes a kernel's memory (none)")
+    run.add_argument("--donor-warm", metavar="S", help="until a donor says ready (60)")
+    run.add_argument("--token-file", metavar="FILE", help="for numbers per workload over HTTP")
     run.add_argument("--log-format", metavar="text|json", help="of the log on stderr (text)")
     for flag, field, value, text in (
         ("--dry-run", "dry_run", "yes", "decide and log, write nothing to KSM"),
@@ -59,21 +71,49 @@ def _parser() -> argparse.ArgumentParser:
         ("--exit-with-parent", "exit_with_parent", "yes", "stop when the starter ends"),
     ):
         run.add_argument(flag, dest=field, action="store_const", const=value, help=text)
-    commands.add_parser("status", parents=[listen], help="ask a running agent")
+    commands.add_parser("status", parents=[places, listen], help="ask a running agent")
     commands.add_parser(
         "check", parents=[places, listen], help="what would work here, and what not"
     )
+    estimate = commands.add_parser("estimate", help="what would merge, before it is switched on")
+    estimate_flags(estimate)
+    donors = commands.add_parser("donors", help="keep the processes that own the shared pages")
+    donors.add_argument("--count", type=int, default=2, metavar="N", help="how many (2)")
+    donors.add_argument("--donor-warm", metavar="S", help="until a donor says ready (60)")
+    donors.add_argument("donor", nargs=argparse.REMAINDER, metavar="-- PROGRAM ...")
+    commands.add_parser("unmerge", parents=[places], help="take all merging back, if it fits")
     commands.add_parser("restore", parents=[places], help="undo what a killed agent left in KSM")
+    cache = commands.add_parser(
+        "course-cache", help="the courses kept for all notebooks of this node, once or from cron"
+    )
+    cache.add_argument("action", choices=("fetch", "status", "prune"))
+    _course_cache_flags(cache)
     return parser
+
+
+def _course_cache_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--course-cache", metavar="FOLDER", help="of the courses kept here (none)")
+    parser.add_argument("--course-cache-urls", metavar="URLS", help="courses, with commas")
+    parser.add_argument("--course-cache-list", metavar="FILE", help="manifest, or a URL per line")
+    parser.add_argument("--course-cache-credentials", metavar="FILE", help="of private courses")
+    parser.add_argument("--course-cache-interval", metavar="S", help="between questions (120)")
+    parser.add_argument("--course-cache-retention", metavar="DAYS", help="of dropped versions (30)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script; returns the exit status."""
     parent = os.getppid()
     flags = vars(_parser().parse_args(arguments))
-    command = str(flags.pop("command"))
+    command, action = str(flags.pop("command")), str(flags.pop("action", ""))
     try:
+        if command == "estimate":
+            return run_estimate(flags)
+        count, donor = int(flags.pop("count", 2)), flags.pop("donor", [])
         config = load(os.environ, flags)
+        if command == "donors":
+            return keep_donors(config, donor, count, os.environ)
+        if command == "course-cache":
+            return _course_cache(action, config, os.environ)
         return _COMMANDS[command](config, os.environ, parent)
     except AgentError as err:
         print(f"samepage-agent {command}: {err.message}. {err.fix} [{err.code}]", file=sys.stderr)
@@ -90,9 +130,12 @@ def _run(config: AgentConfig, env: Mapping[str, str], parent: int) -> int:
 
 
 def _status(config: AgentConfig, env: Mapping[str, str], parent: int) -> int:
-    from nodeagent.status import ask, summary
+    from nodeagent.status import ask, ask_workloads, summary, workload_lines
 
     print(summary(ask(config.listen), time.time()))
+    workloads = ask_workloads(resolve_paths(config, env)[0])
+    if workloads is not None:
+        print(workload_lines(workloads))
     return 0
 
 
@@ -105,6 +148,13 @@ def _check(config: AgentConfig, env: Mapping[str, str], parent: int) -> int:
         if finding.fix is not None:
             print(f"     -> {finding.fix}")
     return 1 if any(finding.verdict == "fail" for finding in found) else 0
+
+
+def _course_cache(action: str, config: AgentConfig, env: Mapping[str, str]) -> int:
+    from nodeagent.coursecache.command import run_command
+
+    configure(config.log_format)
+    return run_command(action, config, env)
 
 
 def _restore(config: AgentConfig, env: Mapping[str, str], parent: int) -> int:
@@ -133,4 +183,28 @@ def _restore(config: AgentConfig, env: Mapping[str, str], parent: int) -> int:
     return 0
 
 
-_COMMANDS = {"run": _run, "status": _status, "check": _check, "restore": _restore}
+def _unmerge(config: AgentConfig, env: Mapping[str, str], parent: int) -> int:
+    from nodeagent.http.words import bytes_text
+    from nodeagent.ksm.facts import KsmFacts
+    from nodeagent.ksm.lock import KsmLock
+    from nodeagent.ksm.sysfs import KsmDir
+    from nodeagent.ksm.unmerge import unmerge
+
+    ksm = KsmDir(config.sys_root)
+    facts = KsmFacts(
+        ksm, config.proc_root, clock=time.monotonic, cgroups=config.sys_root / "fs/cgroup"
+    )
+    # The lock: a running agent would merge everything again.
+    with KsmLock(resolve_paths(config, env)[1]):
+        done = unmerge(ksm, facts.read())
+    print(f"Every process has pages of its own again: {bytes_text(done.saved_bytes)} came back.")
+    return 0
+
+
+_COMMANDS = {
+    "run": _run,
+    "status": _status,
+    "check": _check,
+    "restore": _restore,
+    "unmerge": _unmerge,
+}

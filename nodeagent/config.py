@@ -3,6 +3,8 @@
 import dataclasses
 import math
 import os
+import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +12,11 @@ from typing import Literal, cast
 
 from nodeagent.errors import ConfigError
 from nodeagent.log import LogFormat
+from nodeagent.workloads.invite import Invitation, parse_uids
 
 Mode = Literal["tune", "observe", "off"]
+LimitGuard = Literal["hold", "warn"]
+Uninvited = Literal["warn", "hold"]
 ModeSetting = Literal["auto", "tune", "observe", "off"]
 
 MODES: tuple[ModeSetting, ...] = ("auto", "tune", "observe", "off")
@@ -72,7 +77,33 @@ class AgentConfig:
     node 1 % of what has opted in, if that is more."""
 
     verify_interval: float = 600.0
-    """Seconds of rest until a check pass looks for changed pages. Default 600, at least 30."""
+    """Seconds of rest until a check pass looks for changed pages; doubled, up to eightfold, while
+    such passes gain nothing. Default 600, at least 30."""
+
+    limit_guard: LimitGuard = "hold"
+    """hold: stop ksmd while a container with merged memory is close to its memory limit; warn: only
+    say so. Default hold; warn is safe where donors own the kept pages."""
+
+    invite_cgroup: re.Pattern[str] | None = None
+    """Regular expression found in the memory cgroup of the processes that should opt in, such as
+    kubepods. Default none: any."""
+
+    invite_uids: tuple[tuple[int, int], ...] = ()
+    """Users whose processes should opt in, such as 1000-60000. Default none: any."""
+
+    uninvited: Uninvited = "warn"
+    """What to do when another process opts in: warn, or hold (stop ksmd). Default warn."""
+
+    donor_command: tuple[str, ...] = ()
+    """Program and arguments that make the memory of a student's kernel; kept running twice, so that
+    the node owns the pages a class shares. Default none."""
+
+    donor_warm: float = 60.0
+    """Seconds a donor may take until it says ready. Default 60."""
+
+    token_file: Path | None = None
+    """File with the operator's token, for /v1/workloads and /metrics/workloads over HTTP. Default
+    none: they are on the socket agent.sock in the state folder only."""
 
     history_hours: float = 2.0
     """Hours kept for the picture and /v1/history. Default 2, at most 48."""
@@ -89,6 +120,29 @@ class AgentConfig:
     exit_with_parent: bool = False
     """Stop (and restore KSM) when the process that started the agent ends. Default no."""
 
+    course_cache: Path | None = None
+    """Folder in which the repositories of the courses are kept for all notebooks of this node.
+    Default none: no course cache."""
+
+    course_cache_urls: tuple[str, ...] = ()
+    """Git addresses of courses to keep, separated by spaces or commas. One with credentials is a
+    private course. Default none."""
+
+    course_cache_list: Path | None = None
+    """File that lists courses to keep: a samepage-course.yml, or text with one URL in each line.
+    Read again before every fetch. Default none."""
+
+    course_cache_credentials: Path | None = None
+    """File with one https://user:token@host/path in each line, for courses whose address begins so;
+    only its owner may read it. Default none: courses without credentials in the list are public."""
+
+    course_cache_interval: float = 120.0
+    """Seconds between two questions to a course's git server. Default 120, at least 10."""
+
+    course_cache_retention: float = 30.0
+    """Days for which versions that the server has dropped, and courses that are not listed any
+    more, are kept. Default 30, at least 1."""
+
     sys_root: Path = Path("/sys")
     """Where sysfs is mounted. Default /sys; in a container often /host/sys."""
 
@@ -98,6 +152,10 @@ class AgentConfig:
 
 def _text_list(text: str) -> tuple[str, ...]:
     return tuple(part.strip().lower() for part in text.split(",") if part.strip())
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.replace(",", " ").split())
 
 
 def _address(text: str) -> Address:
@@ -146,6 +204,26 @@ def _positive_int(text: str) -> int:
     return value
 
 
+def _choice(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(text)
+        return text
+
+    return parse
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as err:
+        raise ValueError(text) from err
+
+
+def _command(text: str) -> tuple[str, ...]:
+    return tuple(shlex.split(text))
+
+
 def _path(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError(text)
@@ -165,11 +243,27 @@ _PARSERS: dict[str, tuple[Callable[[str], object], str]] = {
     "burst_cpu": (_number(0.01, 0.95), "cores from 0.01 to 0.95, such as 0.5"),
     "burst_bytes": (_positive_int, "a whole number of bytes above 0, such as 33554432"),
     "verify_interval": (_number(30, 86400), "seconds from 30 to 86400, such as 600"),
+    "limit_guard": (_choice("hold", "warn"), "hold or warn"),
+    "invite_cgroup": (_pattern, "a regular expression, such as kubepods"),
+    "invite_uids": (parse_uids, "users or ranges with commas, such as 1000-60000"),
+    "uninvited": (_choice("warn", "hold"), "warn or hold"),
+    "donor_command": (_command, "a command line, such as 'python3 /opt/donor.py'"),
+    "donor_warm": (_number(1, 3600), "seconds from 1 to 3600, such as 60"),
+    "token_file": (_path, "a file, such as /etc/samepage/token"),
     "history_hours": (_number(0.1, 48), "hours from 0.1 to 48, such as 2"),
     "gpu": (_switch, "yes or no"),
     "gpu_timeout": (_number(0.1, 60), "seconds from 0.1 to 60, such as 3"),
     "log_format": (_log_format, "text or json"),
     "exit_with_parent": (_switch, "yes or no"),
+    "course_cache": (_path, "a folder, such as /var/cache/samepage/courses"),
+    "course_cache_urls": (
+        _words,
+        "URLs separated by spaces, such as https://git.example.org/a.git",
+    ),
+    "course_cache_list": (_path, "a file, such as /etc/samepage-course.yml"),
+    "course_cache_credentials": (_path, "a file, such as /etc/samepage/git-credentials"),
+    "course_cache_interval": (_number(10, 86400), "seconds from 10 to 86400, such as 120"),
+    "course_cache_retention": (_number(1, 3650), "days from 1 to 3650, such as 30"),
     "sys_root": (_path, "a folder, such as /sys"),
     "proc_root": (_path, "a folder, such as /proc"),
 }
@@ -197,6 +291,11 @@ def load(env: Mapping[str, str], flags: Mapping[str, str | None]) -> AgentConfig
         # Raising only the usual budget must not slow the agent down when memory is short.
         config = dataclasses.replace(config, pressure_cpu_budget=config.cpu_budget)
     return config
+
+
+def invitation(config: AgentConfig) -> Invitation:
+    """Who is expected to opt in."""
+    return Invitation(cgroup=config.invite_cgroup, uids=config.invite_uids)
 
 
 def default_state_dir(env: Mapping[str, str]) -> Path:

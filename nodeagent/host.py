@@ -52,6 +52,19 @@ def read_pressure(proc: Path, resource: str) -> float | None:
         return None
 
 
+def read_vmstat(proc: Path, name: str) -> int | None:
+    """One counter of /proc/vmstat since boot; None: this kernel does not count it."""
+    try:
+        text = (proc / "vmstat").read_text(encoding="ascii")
+    except OSError:
+        return None
+    for line in text.splitlines():
+        word, _, value = line.partition(" ")
+        if word == name and value.isdigit():
+            return int(value)
+    return None
+
+
 def read_boot_id(proc: Path) -> str:
     """Identity of this boot. HostReadError when the kernel does not tell."""
     path = proc / "sys/kernel/random/boot_id"

@@ -3,15 +3,18 @@
 import contextlib
 import os
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nodeagent.config import Address, AgentConfig, Mode
+from nodeagent.config import Address, AgentConfig, Mode, invitation
 from nodeagent.errors import AgentError, ConfigError, KsmPermissionError, Problem
 from nodeagent.gpu.reader import LIBRARY, library_loads
 from nodeagent.host import find_process, read_memory
 from nodeagent.http.app import bind
+from nodeagent.ksm.decide import HOLD_AT
+from nodeagent.ksm.facts import KsmFacts
 from nodeagent.ksm.lock import KsmLock
 from nodeagent.ksm.sysfs import ADVISOR, KsmDir
 
@@ -122,6 +125,9 @@ def findings(config: AgentConfig, state_dir: Path, lock_file: Path) -> list[Find
         )
     else:
         found += [_kernel(ksm), _permission(ksm), _tuner(config, ksm), _lock(lock_file)]
+        found += _opted_in(config, ksm)
+        if (numa := _numa(config, ksm)) is not None:
+            found.append(numa)
     found += [_state(state_dir), _port(config.listen), _gpu(config)]
     return found
 
@@ -188,6 +194,81 @@ def _lock(lock_file: Path) -> Finding:
             fix="one agent per machine is enough: samepage-agent status",
         )
     return Finding(verdict="ok", topic="lock", text=f"{lock_file} is free")
+
+
+def _opted_in(config: AgentConfig, ksm: KsmDir) -> list[Finding]:
+    """Donors, uninvited processes and memory limits, as they are now."""
+    facts = KsmFacts(
+        ksm,
+        config.proc_root,
+        clock=time.monotonic,
+        cgroups=config.sys_root / "fs/cgroup",
+        invitation=invitation(config),
+    )
+    try:
+        sample = facts.read()
+    except AgentError as err:
+        return [Finding(verdict="warn", topic="opted in", text=err.message, fix=err.fix)]
+    seen = sample.opted_in
+    if seen.processes is None:
+        return [
+            Finding(
+                verdict="warn",
+                topic="opted in",
+                text="not visible to this user",
+                fix="run it as root, with the host's /proc (hostPID)",
+            )
+        ]
+    text = f"{seen.processes} processes with {(seen.candidate_bytes or 0) / 2**20:,.0f} MiB"
+    found = [Finding(verdict="ok", topic="opted in", text=text)]
+    if sample.uninvited:
+        found.append(
+            Finding(
+                verdict="warn",
+                topic="uninvited",
+                text=f"{sample.uninvited} processes opted in that were not expected",
+                fix="see them with samepage-agent status as root; --uninvited hold stops ksmd",
+            )
+        )
+    for charge in sample.charges:
+        if charge.worst_ratio > HOLD_AT:
+            found.append(
+                Finding(
+                    verdict="warn",
+                    topic="memory limit",
+                    text=f"{charge.path} is charged {charge.working_bytes / 2**20:,.0f} of "
+                    f"{charge.limit_bytes / 2**20:,.0f} MiB, {charge.worst_bytes / 2**20:,.0f} if "
+                    "it writes to all it merged",
+                    fix=f"a limit of {charge.safe_limit_bytes / 2**20:,.0f} MiB is safe; donors "
+                    "(--donor-command) keep shared pages out of its account",
+                )
+            )
+    limits = len(sample.charges)
+    near = sum(charge.worst_ratio > HOLD_AT for charge in sample.charges)
+    if limits and not near:
+        text = f"{limits} with merged memory, none close"
+        found.append(Finding(verdict="ok", topic="memory limits", text=text))
+    return found
+
+
+def _numa(config: AgentConfig, ksm: KsmDir) -> Finding | None:
+    """None on a machine of one node."""
+    nodes = list((config.sys_root / "devices/system/node").glob("node[0-9]*"))
+    across = ksm.read("merge_across_nodes")
+    if len(nodes) < 2 or across is None:
+        return None
+    if across == 1:
+        return Finding(
+            verdict="ok",
+            topic="NUMA",
+            text=f"{len(nodes)} nodes, merged across: most is saved, some reads are farther",
+        )
+    return Finding(
+        verdict="warn",
+        topic="NUMA",
+        text=f"{len(nodes)} nodes, merged within each: about {len(nodes)} copies are kept",
+        fix="write 1 to merge_across_nodes before anything is merged to save more",
+    )
 
 
 def _state(state_dir: Path) -> Finding:

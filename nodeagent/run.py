@@ -10,13 +10,26 @@ import time
 from collections.abc import Mapping
 
 from nodeagent import __version__
-from nodeagent.config import AgentConfig, resolve_paths
+from nodeagent.config import AgentConfig, invitation, resolve_paths
+from nodeagent.coursecache.folder import CacheFolder
+from nodeagent.coursecache.keeper import CourseKeeper
+from nodeagent.coursecache.pace import Pace
+from nodeagent.coursecache.sources import configured
+from nodeagent.donors.keep import DonorKeeper, DonorPlan
 from nodeagent.errors import AgentError
 from nodeagent.gpu.model import GpuReader, NoGpus
 from nodeagent.gpu.reader import NvmlReader
 from nodeagent.history import History
 from nodeagent.host import read_boot_id
-from nodeagent.http.app import bind, build_app, serve
+from nodeagent.http.app import (
+    PRIVATE_SOCKET,
+    bind,
+    bind_private,
+    build_app,
+    build_private_app,
+    serve,
+)
+from nodeagent.http.private import read_token
 from nodeagent.ksm.control import KsmController
 from nodeagent.ksm.decide import KsmPolicy
 from nodeagent.ksm.facts import KsmFacts
@@ -48,13 +61,21 @@ def run(config: AgentConfig, env: Mapping[str, str], *, parent: int) -> int:
     state_dir, lock_file = resolve_paths(config, env)
     # The address first: a second agent on the same one must not touch KSM.
     sockets = bind(config.listen)
+    private: list[socket.socket] = []
     lock = KsmLock(lock_file)
     ksm = KsmDir(config.sys_root, dry_run=config.dry_run)
     try:
+        token = None if config.token_file is None else read_token(config.token_file)
         choice = choose_mode(config, ksm, lock, state_dir)
         controller = KsmController(
             ksm=ksm,
-            facts=KsmFacts(ksm, config.proc_root, clock=time.monotonic),
+            facts=KsmFacts(
+                ksm,
+                config.proc_root,
+                clock=time.monotonic,
+                cgroups=config.sys_root / "fs/cgroup",
+                invitation=invitation(config),
+            ),
             state=StateFile(
                 state_dir, boot_id=read_boot_id(config.proc_root), sys_root=config.sys_root
             ),
@@ -66,6 +87,8 @@ def run(config: AgentConfig, env: Mapping[str, str], *, parent: int) -> int:
                 burst_bytes=config.burst_bytes,
                 verify_interval=config.verify_interval,
                 tick=min(TICK_SECONDS, config.interval),
+                limit_guard=config.limit_guard == "hold",
+                uninvited_stop=config.uninvited == "hold",
             ),
             mode=choice.mode,
             mode_why=choice.why,
@@ -94,16 +117,45 @@ def run(config: AgentConfig, env: Mapping[str, str], *, parent: int) -> int:
             choice.why,
             " (dry run)" if config.dry_run else "",
         )
-        asyncio.run(_serve(agent, config, sockets, parent))
+        if (opened_private := bind_private(state_dir)) is not None:
+            private.append(opened_private)
+        asyncio.run(_serve(agent, config, env, sockets, private, token, parent))
     finally:
         lock.release()
-        for opened in sockets:
+        for opened in (*sockets, *private):
             opened.close()
+        if private:
+            (state_dir / PRIVATE_SOCKET).unlink(missing_ok=True)
     return 0
 
 
+def _course_keeper(config: AgentConfig, env: Mapping[str, str]) -> CourseKeeper | None:
+    if config.course_cache is None:
+        return None
+    return CourseKeeper(
+        folder=CacheFolder(path=config.course_cache),
+        sources=lambda: configured(config),
+        pace=Pace(interval=config.course_cache_interval),
+        retention=config.course_cache_retention * 86_400,
+        env=env,
+    )
+
+
+def _donors(config: AgentConfig, env: Mapping[str, str]) -> DonorKeeper | None:
+    if not config.donor_command:
+        return None
+    plan = DonorPlan(command=config.donor_command, env=env, warm_seconds=config.donor_warm)
+    return DonorKeeper(plan)
+
+
 async def _serve(
-    agent: Agent, config: AgentConfig, sockets: list[socket.socket], parent: int
+    agent: Agent,
+    config: AgentConfig,
+    env: Mapping[str, str],
+    sockets: list[socket.socket],
+    private: list[socket.socket],
+    token: str | None,
+    parent: int,
 ) -> None:
     stop = asyncio.Event()
     running = asyncio.get_running_loop()
@@ -111,11 +163,24 @@ async def _serve(
         running.add_signal_handler(number, stop.set)
     if config.exit_with_parent:
         stop_with_parent(parent)
-    app = build_app(agent, listen=config.listen, allow_host=config.allow_host)
-    server = serve(app, sockets)
+    keeper = _course_keeper(config, env)
+    app = build_app(
+        agent, listen=config.listen, allow_host=config.allow_host, courses=keeper, token=token
+    )
+    servers = [serve(app, sockets)]
+    if private:
+        servers.append(serve(build_private_app(agent, listen=config.listen), private))
+    donors = _donors(config, env)
+    tasks = [] if donors is None else [asyncio.create_task(donors.run(stop))]
+    keeping = None if keeper is None else asyncio.create_task(keeper.run(stop))
     try:
         await agent.run(stop)
     finally:
-        server.stop()
-        await server.close_all_connections()
+        stop.set()
+        if keeping is not None:
+            await asyncio.gather(keeping, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for server in servers:
+            server.stop()
+            await server.close_all_connections()
     log.info("stopped")

@@ -2,10 +2,13 @@
 
 import http.client
 import json
+import socket
+from pathlib import Path
 from typing import Any
 
 from nodeagent.config import Address
 from nodeagent.errors import AgentError
+from nodeagent.http.app import PRIVATE_SOCKET
 from nodeagent.http.words import age_text, bytes_text, percent_text
 
 _TIMEOUT = 5.0
@@ -41,6 +44,57 @@ def ask(listen: Address) -> dict[str, Any]:
         connection.close()
 
 
+class _OverSocket(http.client.HTTPConnection):
+    """HTTP on a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=_TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(_TIMEOUT)
+        self.sock.connect(str(self._path))
+
+
+def ask_workloads(state_dir: Path) -> dict[str, Any] | None:
+    """/v1/workloads from the agent's own socket; None when this user may not or none is there."""
+    connection = _OverSocket(state_dir / PRIVATE_SOCKET)
+    try:
+        connection.request("GET", "/v1/workloads")
+        answer = connection.getresponse()
+        found = json.loads(answer.read(10_000_000))
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return found if answer.status == 200 and isinstance(found, dict) else None
+
+
+def workload_lines(found: dict[str, Any], most: int = 20) -> str:
+    """A table of /v1/workloads. Pure."""
+    lines = [f"\n{'workload':<44}{'private':>11}{'merged':>11}{'saved':>11}{'profit':>11}"]
+    for each in found["workloads"][:most]:
+        name = f"{each['kind']} {each['name']}"
+        mark = " (donor)" if each["donor"] else "" if each["invited"] else " (uninvited)"
+        cells = "".join(
+            f"{bytes_text(each[key]):>11}"
+            for key in ("private_bytes", "merged_bytes", "saved_bytes", "profit_bytes")
+        )
+        lines.append(f"{name[: 43 - len(mark)] + mark:<44}{cells}")
+    if len(found["workloads"]) > most:
+        lines.append(f"and {len(found['workloads']) - most} more")
+    for limit in found["limits"]:
+        if limit["near"]:
+            lines.append(
+                f"near its limit: {limit['cgroup']} is charged {bytes_text(limit['charged_bytes'])}"
+                f" of {bytes_text(limit['limit_bytes'])}, {bytes_text(limit['worst_bytes'])} if it "
+                f"writes to all it merged; {bytes_text(limit['safe_limit_bytes'])} would be safe"
+            )
+    return "\n".join(lines)
+
+
 def summary(node: dict[str, Any], now: float) -> str:
     """A few readable lines of /v1/node. Pure."""
     ksm, memory, gpus = node["ksm"], node["memory"], node["gpus"]
@@ -58,6 +112,7 @@ def summary(node: dict[str, Any], now: float) -> str:
         "processes opted in",
         f"memory   {bytes_text(memory['available_bytes'])} available "
         f"of {bytes_text(memory['total_bytes'])}",
+        *_student_lines(node),
         f"GPUs     {gpus['message']}",
     ]
     for gpu in gpus["devices"]:
@@ -69,3 +124,36 @@ def summary(node: dict[str, Any], now: float) -> str:
     if ksm["problem"] is not None:
         lines.append(f"problem  {ksm['problem']['message']} {ksm['problem']['fix']}")
     return "\n".join(lines)
+
+
+def _student_lines(node: dict[str, Any]) -> list[str]:
+    """Students, room and guards; nothing from an agent that does not tell them."""
+    lines = []
+    students = node.get("students")
+    if students is not None:
+        lines.append(f"students {room_text(students)}")
+    guards = node.get("guards")
+    if guards is not None:
+        lines.append(
+            f"guards   {guards['donors']} donors, {guards['near_limit']} of "
+            f"{guards['limited_containers']} memory limits close, "
+            f"{guards['uninvited_processes']} uninvited processes"
+        )
+    return lines
+
+
+def room_text(students: dict[str, Any]) -> str:
+    """What /v1/node says of students and room, in a sentence. Pure."""
+    count = students["students"]
+    if count is None:
+        return f"not known: {students['why']}"
+    here = f"{count} here"
+    if students["room_for"] is None:
+        return f"{here}; room for more not known: {students['why']}"
+    without = students["room_unmerged"]
+    compared = "" if without is None else f" (without merging {max(count + without, 0)} in all)"
+    return (
+        f"{here}, room for {students['room_for']} more, {count + students['room_for']} in all"
+        f"{compared}; each {bytes_text(students['bytes_each'])}, of it "
+        f"{bytes_text(students['unmerged_bytes_each'])} unshared"
+    )

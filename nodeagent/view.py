@@ -11,6 +11,8 @@ from nodeagent.gpu.model import GpuReport
 from nodeagent.history import Point
 from nodeagent.host import HostMemory
 from nodeagent.ksm.control import KsmReport
+from nodeagent.ksm.decide import HOLD_AT
+from nodeagent.ksm.facts import KsmSample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,78 @@ def node_json(status: NodeStatus) -> dict[str, Any]:
             "problem": None if report.problem is None else asdict(report.problem),
         },
         "memory": asdict(status.memory),
+        "students": None if report.room is None else asdict(report.room),
+        "guards": None
+        if sample is None
+        else {
+            "donors": sample.donors,
+            "limited_containers": len(sample.charges),
+            "near_limit": near_limits(sample),
+            "uninvited_processes": sample.uninvited,
+            "cow_faults": sample.cow_faults,
+        },
         "gpus": asdict(status.gpus) | {"devices": [asdict(gpu) for gpu in status.gpus.devices]},
+    }
+
+
+def near_limits(sample: KsmSample) -> int:
+    """Containers whose merged memory could bring them close to their limit."""
+    return sum(charge.worst_ratio > HOLD_AT for charge in sample.charges)
+
+
+def workloads_json(status: NodeStatus) -> dict[str, Any]:
+    """/v1/workloads: one entry per student. For the operator, never for the open address."""
+    report, sample = status.ksm, status.ksm.sample
+    return {
+        "node": status.node,
+        "time": status.time,
+        "settled": report.phase not in ("burst", "settle"),
+        "workloads": [
+            {
+                "kind": share.owner.kind,
+                "name": share.owner.name,
+                "processes": share.processes,
+                "private_bytes": share.private_bytes,
+                "merged_bytes": share.merged_bytes,
+                "zero_bytes": share.zero_bytes,
+                "saved_bytes": share.saved_bytes,
+                "profit_bytes": share.profit_bytes,
+                "donor": share.donor,
+                "invited": share.invited,
+            }
+            for share in report.shares
+        ],
+        "processes": []
+        if sample is None
+        else [
+            {
+                "pid": member.pid,
+                "uid": member.uid,
+                "owner": str(member.owner),
+                "private_bytes": member.private_bytes,
+                "merged_bytes": member.merged_bytes,
+                "zero_bytes": member.zero_bytes,
+                "table_bytes": member.table_bytes,
+                "donor": member.donor,
+                "invited": member.invited,
+            }
+            for member in sample.opted_in.members
+        ],
+        "limits": []
+        if sample is None
+        else [
+            {
+                "cgroup": charge.path,
+                "limit_bytes": charge.limit_bytes,
+                "charged_bytes": charge.working_bytes,
+                "merged_bytes": charge.merged_bytes,
+                "kept_bytes": charge.kept_bytes,
+                "worst_bytes": charge.worst_bytes,
+                "safe_limit_bytes": charge.safe_limit_bytes,
+                "near": charge.worst_ratio > HOLD_AT,
+            }
+            for charge in sample.charges
+        ],
     }
 
 

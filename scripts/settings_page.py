@@ -30,8 +30,9 @@ def one_line(text: str) -> str:
 
 
 def trait_rows(configurable: type[Configurable]) -> list[str]:
-    """One table row for each trait that the class itself defines."""
-    inherited = set(configurable.__mro__[1].class_traits(config=True))  # type: ignore[attr-defined]  # a HasTraits
+    """One table row for each trait that the class, or one of ours below it, defines."""
+    foreign = next(c for c in configurable.__mro__ if not c.__module__.startswith("labext"))
+    inherited = set(foreign.class_traits(config=True))  # type: ignore[attr-defined]  # a HasTraits
     return [
         f"| `c.{configurable.__name__}.{name}` | {one_line(str(trait.help))} |"
         for name, trait in sorted(configurable.class_traits(config=True).items())

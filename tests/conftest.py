@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+# Most tests need a kernel or a server, not one with pandas loaded: starts stay short, and no
+# server prepares a spare. The tests of aligned kernels ask for them.
+os.environ.setdefault("SAMEPAGE_ALIGNED", "0")
 
 
 @pytest.hookimpl(tryfirst=True)

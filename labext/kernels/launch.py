@@ -1,11 +1,18 @@
 """Opts this process in to KSM, then becomes the command it was given. Standard library only.
 
-Run as ``python -I -S launch.py REPORT_FD COMMAND [ARGUMENT ...]``. Because of exec the kernel
-keeps this process id, so interrupts, polling and parent checks work as without the launcher.
-Whatever goes wrong before exec is reported and the command runs all the same.
+Run as ``python -I -S launch.py REPORT_FD LAYOUT COMMAND [ARGUMENT ...]``. Because of exec the
+kernel keeps this process id, so interrupts, polling and parent checks work as without the launcher.
 
-Report, lines of text on REPORT_FD (closed by a successful exec): ``merge yes`` or
-``merge no REASON``, then ``exec REASON`` when exec itself failed.
+LAYOUT ``own``: the command is a kernel as it is. Whatever goes wrong before exec is reported and
+the command runs all the same. REPORT_FD is closed by a successful exec.
+
+LAYOUT ``fixed`` or a number of bytes: the command is the start of an aligned kernel. Address
+randomisation is off in it; a number becomes its stack limit, which moves all mappings by an amount
+that only those know who know the number. REPORT_FD is a socket and stays open in the command, as
+descriptor 3. When a step is refused the launcher ends: there is another way to start the kernel.
+
+Report, lines of text on REPORT_FD: ``merge yes`` or ``merge no REASON``; with a layout
+``layout yes`` or ``layout no REASON``; ``exec REASON`` when exec itself failed.
 
 Nothing of the launcher may reach the command. Python ignores SIGPIPE and SIGXFSZ, which exec
 hands on, and in the C locale it adds LC_CTYPE to its environment (PEP 538): both are undone.
@@ -20,6 +27,8 @@ import os
 import sys
 
 PR_SET_MEMORY_MERGE = 67
+ADDR_NO_RANDOMIZE = 0x0040000
+KEPT_DESCRIPTOR = 3
 
 
 def opt_in() -> str | None:
@@ -39,6 +48,31 @@ def opt_in() -> str | None:
         return os.strerror(ctypes.get_errno())
     except Exception as err:  # noqa: BLE001 - the kernel must start whatever happened here
         return f"{type(err).__name__}: {err}"
+
+
+def fix_layout(stack: int | None) -> str | None:
+    """Switch off address randomisation for what this process becomes: None, or why not.
+
+    `stack` is the limit (bytes) to set for it. Children of the kernel get both back from
+    `aligned.layout`. Refused by the seccomp profiles of Docker and containerd.
+    Source: personality(2), setrlimit(2).
+    """
+    try:
+        import ctypes
+
+        personality = ctypes.CDLL(None, use_errno=True).personality
+        personality.argtypes = [ctypes.c_ulong]
+        current = personality(0xFFFFFFFF)
+        if current == -1 or personality(current | ADDR_NO_RANDOMIZE) == -1:
+            return os.strerror(ctypes.get_errno())
+        if stack is not None:
+            import resource
+
+            hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+            resource.setrlimit(resource.RLIMIT_STACK, (stack, hard))
+    except Exception as err:  # noqa: BLE001 - as in opt_in
+        return f"{type(err).__name__}: {err}"
+    return None
 
 
 def restore_signals() -> None:
@@ -79,14 +113,28 @@ def report(descriptor: int, line: str) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Opt in, report, exec ``argv[2:]``; returns only when exec failed (127)."""
-    descriptor, command = int(argv[1]), argv[2:]
+    """Opt in, report, exec ``argv[3:]``; returns only when that cannot be (0 or 127)."""
+    descriptor, layout, command = int(argv[1]), argv[2], argv[3:]
     os.set_inheritable(descriptor, False)
     reason = opt_in()
     report(descriptor, "merge yes" if reason is None else f"merge no {reason}")
+    environment = original_environment()
+    if layout != "own":
+        if reason is not None:
+            return 0
+        reason = fix_layout(None if layout == "fixed" else int(layout))
+        report(descriptor, "layout yes" if reason is None else f"layout no {reason}")
+        if reason is not None:
+            return 0
+        # Differs between servers, and would be read before the kernel knows whose it is.
+        environment.pop(b"JPY_PARENT_PID", None)
+        if descriptor != KEPT_DESCRIPTOR:
+            os.dup2(descriptor, KEPT_DESCRIPTOR)
+        else:
+            os.set_inheritable(descriptor, True)
     restore_signals()
     try:
-        os.execvpe(command[0], command, original_environment())
+        os.execvpe(command[0], command, environment)
     except OSError as err:
         report(descriptor, f"exec {err}")
     return 127

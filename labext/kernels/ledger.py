@@ -1,9 +1,30 @@
 """What became of each kernel this server started: the provisioner writes, the status reads."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Outcome = Literal["on", "off", "refused", "uncertain"]
+AlignmentState = Literal["aligned", "off", "refused", "unsuited"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment:
+    """How one kernel's start came out.
+
+    "aligned"; "off" by a setting, or no IPython kernel; "refused": something failed, and a stock
+    kernel was started in its place; "unsuited": this student's own folders or variables need a
+    stock kernel. `reason` explains all but "aligned". `spare`: it had been ready before it was
+    wanted. `dropped`: modules that could not be preloaded, with the reason. `fingerprint`: see
+    `aligned.fingerprint`.
+    """
+
+    state: AlignmentState
+    reason: str | None = None
+    spare: bool = False
+    dropped: tuple[tuple[str, str], ...] = ()
+    fingerprint: Mapping[str, Any] | None = None
+    report_file: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,18 +40,23 @@ class KernelRecord:
     pid: int | None
     outcome: Outcome
     reason: str | None = None
+    alignment: Alignment | None = None
 
 
 @dataclass(kw_only=True)
 class KernelLedger:
     """The running kernels by id, and why ours is not the default provisioner (None: it is).
 
-    `default` is None until somebody tried to make it the default.
+    `is_default` is None until somebody tried to make it the default. `never_aligned_because`: a
+    refusal that will not change while this server runs. `dropped_modules`: those that failed or
+    were too slow to be preloaded, with the reason; they are not tried again.
     """
 
     records: dict[str, KernelRecord] = field(default_factory=dict)
     is_default: bool | None = None
     not_default_because: str | None = None
+    never_aligned_because: str | None = None
+    dropped_modules: dict[str, str] = field(default_factory=dict)
 
     def note(self, record: KernelRecord) -> None:
         """Remember a start; a restart replaces what was known."""

@@ -1,4 +1,4 @@
-"""The kernel provisioner: a local kernel that opts in to KSM at its start, stock otherwise.
+"""The kernel provisioner: a local kernel, opted in to KSM and aligned at its start.
 
 Children of the kernel inherit the opt-in (that is how Linux does it): a program started from a
 notebook may be merged too. Kernelspecs that name a provisioner of their own never come here.
@@ -13,16 +13,21 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
-from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from traitlets import Bool, Float, default
 
-from .command import opt_in_survives_exec, through_boot, through_launcher
-from .ledger import KernelRecord, Outcome, ledger
-from .switch import SWITCH_VARIABLE, is_off, merge_switch
+from .aligned_process import AlignedProcess, NotAlignedError
+from .alignment import Request, forget, recipe_for, start_aligned, unsuited
+from .command import ipython_kernel, opt_in_survives_exec, through_boot, through_launcher
+from .ledger import Alignment, KernelRecord, Outcome, ledger
+from .settings import AlignmentSettings
+from .spare import keeper
+from .support import node_merges
+from .switch import SWITCH_VARIABLE, align_switch, is_off, merge_switch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +56,8 @@ def read_report(text: str) -> LaunchReport:
     return LaunchReport(started=True, reason=f"Linux refused the opt-in ({answer})")
 
 
-class SamepageProvisioner(LocalProvisioner):
-    """Starts kernels opted in to kernel same-page merging."""
+class SamepageProvisioner(AlignmentSettings):
+    """Starts kernels opted in to kernel same-page merging, IPython kernels aligned as well."""
 
     merge = Bool(
         help=(
@@ -93,6 +98,18 @@ class SamepageProvisioner(LocalProvisioner):
             # Let the stock way raise its own error, the one people can search for.
             return await self._launch_stock(cmd, kwargs, "refused", "its program was not found")
         try:
+            alignment = await self._launch_aligned(cmd, environment, kwargs)
+        except NotAlignedError as err:
+            if err.merge_refused:
+                self.log.warning("Starting the kernel as stock: %s", err.reason)
+                return await self._launch_stock(cmd, kwargs, "refused", err.reason)
+            alignment = Alignment(state=err.state, reason=err.reason)
+        if alignment.state == "aligned":
+            self._note("on", None, alignment)
+            return self.connection_info
+        if alignment.state == "refused":
+            self.log.warning("The kernel starts without alignment: %s", alignment.reason)
+        try:
             report = await self._launch_opted_in(cmd, kwargs)
         except Exception as err:  # noqa: BLE001 - no failure of ours may cost a student the kernel
             report = LaunchReport(started=False, reason=f"{type(err).__name__}: {err}")
@@ -101,17 +118,115 @@ class SamepageProvisioner(LocalProvisioner):
             self.log.warning("Starting the kernel as stock: %s", report.reason)
             return await self._launch_stock(cmd, kwargs, "refused", report.reason)
         if report.merge:
-            self._note(*self._certainty(cmd))
+            self._note(*self._certainty(cmd), alignment)
         else:
             self.log.warning("The kernel runs without page merging: %s", report.reason)
-            self._note("refused", report.reason)
+            self._note("refused", report.reason, alignment)
         return self.connection_info
 
     async def cleanup(self, restart: bool = False) -> None:
         """Stock clean-up; a kernel that ended leaves the status."""
+        record = ledger.records.get(self._key())
+        if record is not None and record.alignment is not None:
+            await asyncio.get_running_loop().run_in_executor(None, forget, self._key())
         if not restart:
             ledger.forget(self._key())
         await super().cleanup(restart=restart)
+
+    async def _launch_aligned(
+        self, cmd: list[str], environment: Mapping[str, str], kwargs: dict[str, Any]
+    ) -> Alignment:
+        """The kernel, aligned; or why it is not. Errors: NotAlignedError."""
+        switch = align_switch(
+            trait=self.aligned,
+            environment=environment,
+            metadata=self.kernel_spec.metadata,
+            node_merges=node_merges(),
+        )
+        if not switch.on:
+            return Alignment(state="off", reason=switch.why)
+        kernel = ipython_kernel(cmd)
+        if kernel is None:
+            return Alignment(state="off", reason="only IPython kernels can be aligned")
+        request = Request(
+            kernel=kernel,
+            command=cmd,
+            options=kwargs,
+            environment=environment,
+            kernel_id=self._key(),
+        )
+        problem = unsuited(request)
+        if problem is not None:
+            return Alignment(state="unsuited", reason=problem)
+        if ledger.never_aligned_because is not None:
+            return Alignment(state="refused", reason=ledger.never_aligned_because)
+        try:
+            recipe = recipe_for(request, self, ledger=ledger, merge_again=self._from_inside())
+            work = partial(
+                start_aligned,
+                request,
+                recipe,
+                self,
+                ledger=ledger,
+                keeper=keeper,
+                started=self._adopt,
+            )
+            alignment = await asyncio.get_running_loop().run_in_executor(None, work)
+        except NotAlignedError as err:
+            self._disown()
+            if err.lasting and not err.merge_refused:
+                ledger.never_aligned_because = err.reason
+            raise
+        except Exception as err:
+            self._disown()
+            raise NotAlignedError(f"{type(err).__name__}: {err}") from err
+        self.cwd = kwargs.get("cwd", Path.cwd())
+        if self.spare:
+            keeper.prepare(recipe, delay=self.spare_delay_seconds)
+        return alignment
+
+    def prepare_spare(self, environment: Mapping[str, str], *, delay: float) -> str | None:
+        """Have a spare for this kernelspec, should the policy want one; why not, or None.
+
+        For a server that has just started: `environment` is the server's own.
+        """
+        command = [
+            sys.executable if word in {"python", "python3"} and place == 0 else word
+            for place, word in enumerate(self.kernel_spec.argv)
+        ]
+        full = {**environment, **self.kernel_spec.env}
+        metadata = self.kernel_spec.metadata
+        kernel = ipython_kernel(command)
+        merge = merge_switch(trait=self.merge, environment=full, metadata=metadata)
+        align = align_switch(
+            trait=self.aligned, environment=full, metadata=metadata, node_merges=node_merges()
+        )
+        if not (merge.on and align.on and self.spare):
+            return merge.why or align.why or "c.SamepageProvisioner.spare is False"
+        if kernel is None:
+            return "only IPython kernels can be aligned"
+        request = Request(
+            kernel=kernel, command=command, options={}, environment=full, kernel_id=self._key()
+        )
+        problem = unsuited(request)
+        if problem is not None:
+            return problem
+        try:
+            recipe = recipe_for(request, self, ledger=ledger, merge_again=self._from_inside())
+        except (NotAlignedError, OSError) as err:
+            return str(err)
+        keeper.prepare(recipe, delay=delay)
+        return None
+
+    def _adopt(self, process: AlignedProcess) -> None:
+        """From here on the process is ours, for signals and for a cancelled start."""
+        self.process = process.process
+        self.pid = process.process.pid
+        # It leads a session, as launch_kernel starts it.
+        self.pgid = process.process.pid
+
+    def _disown(self) -> None:
+        self.process = self.pid = self.pgid = None
 
     async def _launch_opted_in(self, cmd: list[str], kwargs: dict[str, Any]) -> LaunchReport:
         reader, writer = os.pipe()
@@ -165,9 +280,17 @@ class SamepageProvisioner(LocalProvisioner):
             await self.kill()
             await self.wait()
 
-    def _note(self, outcome: Outcome, reason: str | None) -> None:
+    def _note(
+        self, outcome: Outcome, reason: str | None, alignment: Alignment | None = None
+    ) -> None:
         ledger.note(
-            KernelRecord(kernel_id=self._key(), pid=self.pid, outcome=outcome, reason=reason)
+            KernelRecord(
+                kernel_id=self._key(),
+                pid=self.pid,
+                outcome=outcome,
+                reason=reason,
+                alignment=alignment,
+            )
         )
 
     def _key(self) -> str:

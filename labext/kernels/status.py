@@ -1,7 +1,7 @@
 """One sentence on the kernels of this server, for the status page."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +10,8 @@ from .ledger import ledger as this_servers
 from .merged import KsmStat, read_ksm_stat
 from .support import Support, probe
 from .switch import SWITCH_VARIABLE, is_off
+
+LAYOUT_FIX = "allow personality 0x0040000 in the container's seccomp profile, see docs/kernels.md"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,25 @@ def summarize(records: Iterable[KernelRecord]) -> KernelsStatus:
     if switched_off and not merged:
         return _off(f"{count}: {switched_off[0].reason}.")
     rest = f"; {len(switched_off)} switched off" if switched_off else ""
-    return KernelsStatus(state="ok", message=f"{count}{rest}.")
+    return KernelsStatus(state="ok", message=f"{count}{rest}{alignment_words(kernels)}.")
+
+
+def alignment_words(kernels: Sequence[KernelRecord]) -> str:
+    """How many of these started aligned, and why one did not; "" when nobody asked for it. Pure."""
+    known = [kernel.alignment for kernel in kernels if kernel.alignment is not None]
+    aligned = sum(one.state == "aligned" for one in known)
+    others = [one for one in known if one.state in {"refused", "unsuited"}]
+    if not aligned and not others:
+        return ""
+    words = f"; {aligned} started aligned"
+    if others:
+        words += f", one did not: {others[0].reason}"
+        if "fixed layout" in (others[0].reason or ""):
+            words += f" ({LAYOUT_FIX})"
+    dropped = [name for one in known for name, _ in one.dropped]
+    if dropped:
+        words += f"; not preloaded: {', '.join(dict.fromkeys(dropped))}"
+    return words
 
 
 def _off(message: str) -> KernelsStatus:

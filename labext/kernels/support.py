@@ -5,6 +5,7 @@ import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 PR_GET_MEMORY_MERGE = 68
 
@@ -46,3 +47,17 @@ def probe(ask: Callable[[], int] = ask_kernel) -> Support:
         message=f"This machine refuses prctl(PR_GET_MEMORY_MERGE): {answer}",
         fix="Allow prctl 67 and 68 in the container's seccomp profile",
     )
+
+
+def node_merges(sys: Path = Path("/sys")) -> bool:
+    """Whether KSM runs on this node, or ever ran since it started; readable in a container.
+
+    An agent lets KSM rest when there is nothing left to merge, so `run` alone does not tell.
+    """
+    for name in ("run", "full_scans"):
+        try:
+            if int((sys / "kernel" / "mm" / "ksm" / name).read_text()) > 0:
+                return True
+        except (OSError, ValueError):
+            continue
+    return False

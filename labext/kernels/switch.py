@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 SWITCH_VARIABLE = "SAMEPAGE_MERGE"
+ALIGNED_VARIABLE = "SAMEPAGE_ALIGNED"
 _OFF_WORDS = frozenset({"0", "false", "no", "off"})
+_ON_WORDS = frozenset({"1", "true", "yes", "on"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +20,38 @@ class Switch:
 def is_off(text: str | None) -> bool:
     """Whether a SAMEPAGE_MERGE value switches merging off (0, false, no, off; any case)."""
     return text is not None and text.strip().lower() in _OFF_WORDS
+
+
+def is_on(text: str | None) -> bool:
+    """Whether a switch variable says yes in so many words (1, true, yes, on; any case)."""
+    return text is not None and text.strip().lower() in _ON_WORDS
+
+
+def align_switch(
+    *,
+    trait: bool | None,
+    environment: Mapping[str, str],
+    metadata: Mapping[str, object],
+    node_merges: bool,
+) -> Switch:
+    """Any one "no" wins; then any one "yes"; where nobody said anything, what the node does.
+
+    The three who may say something are those of `merge_switch`; metadata is
+    `{"samepage": {"aligned": false}}`. Without merging, modules loaded in advance cost memory and
+    save none, hence `node_merges`.
+    """
+    section = metadata.get("samepage")
+    wanted = section.get("aligned") if isinstance(section, Mapping) else None
+    text = environment.get(ALIGNED_VARIABLE)
+    if trait is False:
+        return Switch(on=False, why="c.SamepageProvisioner.aligned is False")
+    if is_off(text):
+        return Switch(on=False, why=f"{ALIGNED_VARIABLE}={text}")
+    if wanted is False:
+        return Switch(on=False, why="the kernelspec's metadata says samepage.aligned: false")
+    if trait or is_on(text) or wanted is True or node_merges:
+        return Switch(on=True)
+    return Switch(on=False, why="this node has not merged any pages since it started")
 
 
 def merge_switch(

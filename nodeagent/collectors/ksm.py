@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from nodeagent.loop import Agent
+from nodeagent.view import near_limits
 
 
 class KsmCollector:
@@ -52,14 +53,31 @@ class KsmCollector:
             ("opted_in_processes", "Processes that opted in.", seen.processes),
             ("opted_in_workloads", "Pods or containers that opted in.", seen.workloads),
             ("candidate_bytes", "Private memory opted in.", seen.candidate_bytes),
+            ("zero_bytes", "Saved by the zero page.", _times(sample.zero_pages, page)),
+            ("donors", "Opted-in processes of the node itself.", sample.donors),
+            ("uninvited_processes", "Opted in unexpectedly.", sample.uninvited),
+            ("limited_containers", "Memory limits watched.", len(sample.charges)),
+            ("near_limit_containers", "Of them close.", near_limits(sample)),
+            ("last_pass_yield_bytes", "Gained per CPU second of ksmd.", report.gain_yield),
         ]
         for name, text, value in gauges:
             if value is not None:
                 yield GaugeMetricFamily(f"samepage_ksm_{name}", text, value=float(value))
+        room = report.room
+        if room is not None:
+            for name, text, value in (
+                ("students", "Owners of opted-in processes.", room.students),
+                ("students_room", "Further students that fit.", room.room_for),
+                ("student_bytes", "Private memory of each, mean.", room.bytes_each),
+                ("student_unshared_bytes", "Of it shared by nobody.", room.unmerged_bytes_each),
+            ):
+                if value is not None:
+                    yield GaugeMetricFamily(f"samepage_{name}", text, value=float(value))
         counters: list[tuple[str, str, float | None]] = [
             ("samepage_ksm_full_scans", "Passes over everything.", sample.full_scans),
             ("samepage_ksm_pages_scanned", "Pages looked at.", sample.pages_scanned),
             ("samepage_ksmd_cpu_seconds", "CPU ksmd has used.", sample.ksmd_cpu_seconds),
+            ("samepage_ksm_cow_faults", "Merged pages copied by a write.", sample.cow_faults),
         ]
         for name, text, count in counters:
             if count is not None:

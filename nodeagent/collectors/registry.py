@@ -10,9 +10,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from nodeagent.collectors.agent import AgentCollector
+from nodeagent.collectors.course_cache import CourseCacheCollector
 from nodeagent.collectors.gpu import GpuCollector
 from nodeagent.collectors.ksm import KsmCollector
 from nodeagent.collectors.memory import MemoryCollector
+from nodeagent.coursecache.keeper import CourseKeeper
 from nodeagent.loop import Agent
 
 log = logging.getLogger("nodeagent.collectors")
@@ -61,17 +63,16 @@ class Guarded(Collector):
         yield duration
 
 
-def build_registry(agent: Agent) -> CollectorRegistry:
+def build_registry(agent: Agent, courses: CourseKeeper | None = None) -> CollectorRegistry:
     """The registry of `/metrics`. Nothing of the process-wide default registry is in it."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(
-        Guarded(
-            [
-                KsmCollector(agent),
-                MemoryCollector(agent),
-                GpuCollector(agent),
-                AgentCollector(agent),
-            ]
-        )
-    )
+    topics: list[TopicCollector] = [
+        KsmCollector(agent),
+        MemoryCollector(agent),
+        GpuCollector(agent),
+        AgentCollector(agent),
+    ]
+    if courses is not None:
+        topics.append(CourseCacheCollector(courses))
+    registry.register(Guarded(topics))
     return registry

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from pathlib import Path
 from typing import Any
 
 from tornado import netutil, web
@@ -9,6 +10,7 @@ from tornado.httpserver import HTTPServer
 
 from nodeagent.collectors.registry import build_registry
 from nodeagent.config import Address
+from nodeagent.coursecache.keeper import CourseKeeper
 from nodeagent.errors import ConfigError, PortError
 from nodeagent.http.handlers import (
     HealthHandler,
@@ -18,9 +20,12 @@ from nodeagent.http.handlers import (
     NothingHandler,
     PageHandler,
 )
+from nodeagent.http.private import WorkloadMetricsHandler, WorkloadsHandler
 from nodeagent.loop import Agent
 
 log = logging.getLogger("nodeagent.http")
+
+PRIVATE_SOCKET = "agent.sock"
 
 
 def _log_request(handler: web.RequestHandler) -> None:
@@ -30,23 +35,72 @@ def _log_request(handler: web.RequestHandler) -> None:
 
 
 def build_app(
-    agent: Agent, *, listen: Address, allow_host: tuple[str, ...] = ()
+    agent: Agent,
+    *,
+    listen: Address,
+    allow_host: tuple[str, ...] = (),
+    courses: CourseKeeper | None = None,
+    token: str | None = None,
 ) -> web.Application:
-    """All routes."""
+    """All routes of the open address. `token`: also the operator's pages, for who sends it."""
     shared: dict[str, Any] = {"agent": agent, "listen": listen, "allow_host": allow_host}
     return web.Application(
         [
             ("/", PageHandler, shared),
-            ("/metrics", MetricsHandler, shared | {"registry": build_registry(agent)}),
+            ("/metrics", MetricsHandler, shared | {"registry": build_registry(agent, courses)}),
             ("/healthz", HealthHandler, shared),
             ("/v1/node", NodeHandler, shared),
             ("/v1/history", HistoryHandler, shared),
+            *([] if token is None else private_routes(shared | {"token": token})),
         ],
         default_handler_class=NothingHandler,
         default_handler_args=shared,
         log_function=_log_request,
         compress_response=True,
     )
+
+
+def private_routes(shared: dict[str, Any]) -> list[tuple[str, type[web.RequestHandler], Any]]:
+    """The operator's pages."""
+    return [
+        ("/v1/workloads", WorkloadsHandler, shared),
+        ("/metrics/workloads", WorkloadMetricsHandler, shared),
+    ]
+
+
+def build_private_app(agent: Agent, *, listen: Address) -> web.Application:
+    """The operator's pages without a token, for the socket only its user can open."""
+    shared: dict[str, Any] = {"agent": agent, "listen": listen, "allow_host": ()}
+    return web.Application(
+        private_routes(shared | {"token": None}),
+        default_handler_class=NothingHandler,
+        default_handler_args=shared,
+        log_function=_log_request,
+        compress_response=True,
+    )
+
+
+def bind_private(folder: Path) -> socket.socket | None:
+    """`agent.sock` for the agent's user only; None (and a line in the log) when it cannot be."""
+    path = folder / PRIVATE_SOCKET
+    if _answers(path):
+        log.info("%s belongs to another agent", path)
+        return None
+    try:
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        return netutil.bind_unix_socket(str(path), mode=0o600)
+    except (OSError, ValueError) as err:
+        log.warning("no %s: %s; the operator's numbers are not served", path, err)
+        return None
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def bind(listen: Address) -> list[socket.socket]:

@@ -80,10 +80,12 @@ def draw(points: tuple[Point, ...], *, interval: float) -> str:
     offset = time.localtime(start).tm_gmtoff
     moment = math.ceil((start + offset) / step) * step - offset
     while moment <= end:
+        # A label in the middle of the last tick would be cut off at the edge.
+        anchor = "end" if x(moment) > _WIDTH - 2 * _RIGHT else "middle"
         parts.append(
             f'<line class="mark" x1="{x(moment):.1f}" x2="{x(moment):.1f}" '
             f'y1="{_HEIGHT - _BOTTOM}" y2="{_HEIGHT - _BOTTOM + 5}"/>'
-            f'<text class="tick middle" x="{x(moment):.1f}" y="{_HEIGHT - _BOTTOM + 19}">'
+            f'<text class="tick {anchor}" x="{x(moment):.1f}" y="{_HEIGHT - _BOTTOM + 19}">'
             f"{time.strftime(pattern, time.localtime(moment))}</text>"
         )
         moment += step

@@ -11,7 +11,7 @@ from nodeagent.history import Point
 from nodeagent.http.chart import draw
 from nodeagent.http.words import age_text, bytes_text, percent_text
 from nodeagent.ksm.control import KsmReport
-from nodeagent.view import NodeStatus
+from nodeagent.view import NodeStatus, near_limits
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1b1f24;--quiet:#59636e;--paper:#f6f7f9;--card:#fff;
@@ -61,6 +61,7 @@ _PHASES = {
     "burst": "merging new memory",
     "settle": "finishing",
     "verify": "checking",
+    "hold": "held by a guard",
     "yield": "standing back",
     "watch": "watching",
     "off": "off",
@@ -149,6 +150,48 @@ def _memory(status: NodeStatus) -> str:
     )
 
 
+def _students(status: NodeStatus) -> str:
+    room, sample = status.ksm.room, status.ksm.sample
+    if room is None or sample is None:
+        return ""
+    pairs = [
+        ("Students with kernels", _count(room.students)),
+        ("Room for more", _count(room.room_for)),
+        ("Private memory of each", bytes_text(room.bytes_each)),
+        ("Of it shared by nobody", bytes_text(room.unmerged_bytes_each)),
+        ("The node's donors", _count(sample.donors)),
+        ("Memory limits that are close", f"{near_limits(sample):,} of {len(sample.charges):,}"),
+        ("Uninvited processes", _count(sample.uninvited)),
+    ]
+    note = ""
+    if room.students and room.room_for is not None and room.room_unmerged is not None:
+        without = max(room.students + room.room_unmerged, 0)
+        note = (
+            f'<p class="big">{room.students + room.room_for:,} students</p>'
+            f"<p>fit on this node; without merging {without:,}.</p>"
+        )
+    return (
+        f"<section><h2>Students on this node</h2>{note}"
+        f'<p class="quiet">{_sentence(room.why)}</p>{_facts(pairs)}</section>'
+    )
+
+
+def _limits(status: NodeStatus) -> str:
+    sample = status.ksm.sample
+    near = 0 if sample is None else near_limits(sample)
+    if not near:
+        return ""
+    return _problem(
+        Problem(
+            code="near-limit",
+            message=f"{near} container{' is' if near == 1 else 's are'} close to the memory limit, "
+            "counted with the merged pages they would copy by writing",
+            fix="Run samepage-agent check: it names them and a limit that is safe. Donors keep the "
+            "students' accounts free of shared pages",
+        )
+    )
+
+
 def _gpus(report: GpuReport) -> str:
     body = f'<p class="quiet">{_sentence(report.message)}</p>'
     if report.state == "stale" and report.age_seconds is not None:
@@ -188,7 +231,13 @@ def render(
         )
     body = "".join(_problem(found) for found in shown)
     if status is not None:
-        body += _ksm(status, points) + _memory(status) + _gpus(status.gpus)
+        body += (
+            _limits(status)
+            + _ksm(status, points)
+            + _students(status)
+            + _memory(status)
+            + _gpus(status.gpus)
+        )
         stamp = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(status.time))
         mode = _MODES[status.ksm.mode]
         note = (

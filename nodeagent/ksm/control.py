@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nodeagent.config import Mode
@@ -11,10 +11,13 @@ from nodeagent.ksm import decide as law
 from nodeagent.ksm.decide import KsmGoal, KsmPolicy
 from nodeagent.ksm.facts import KsmFacts, KsmSample
 from nodeagent.ksm.lock import KsmLock
+from nodeagent.ksm.room import Room, Share, room, shares
 from nodeagent.ksm.state import Originals, StateFile, read_originals, restore
 from nodeagent.ksm.sysfs import ADVISOR, KsmDir
 
 log = logging.getLogger("nodeagent.ksm")
+
+_UNSETTLED = ("burst", "settle", "yield")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,12 @@ class KsmReport:
     problem: Problem | None
     knob_writes: int
     conflicts: int
+    gain_yield: float | None = None
+    """Bytes the last pass gained per second of ksmd; None: not known."""
+    room: Room | None = None
+    """None: nothing was read."""
+    shares: tuple[Share, ...] = field(default=(), repr=False)
+    """One per student; for the operator only."""
 
 
 class KsmController:
@@ -149,12 +158,14 @@ class KsmController:
     def _foreign(self, sample: KsmSample) -> str | None:
         """What somebody else has changed since the agent wrote it."""
         smart = None if sample.smart_scan is None else int(sample.smart_scan)
+        zero = None if sample.use_zero_pages is None else int(sample.use_zero_pages)
         seen: dict[str, int | str | None] = {
             ADVISOR: sample.advisor,
             "run": sample.run,
             "pages_to_scan": sample.pages_to_scan,
             "sleep_millisecs": sample.sleep_millisecs,
             "smart_scan": smart,
+            "use_zero_pages": zero,
         }
         for name, value in seen.items():
             if name in self._written and self._written[name] != value:
@@ -197,12 +208,12 @@ class KsmController:
         seen = {
             name: value
             for name, value in self._written.items()
-            if name not in (ADVISOR, "smart_scan")
+            if name not in (ADVISOR, "smart_scan", "use_zero_pages")
         }
-        smart = self._written.get("smart_scan")
         changes: dict[str, Any] = dict(seen)
-        if smart is not None:
-            changes["smart_scan"] = smart == 1
+        for name in ("smart_scan", "use_zero_pages"):
+            if name in self._written:
+                changes[name] = self._written[name] == 1
         return replace(sample, **changes)
 
     def _apply(self, goal: KsmGoal) -> None:
@@ -211,11 +222,13 @@ class KsmController:
         self._claim()
         knobs = goal.knobs
         smart = None if knobs.smart_scan is None else int(knobs.smart_scan)
+        zero = None if knobs.use_zero_pages is None else int(knobs.use_zero_pages)
         # Stopping comes first, starting last: no pass at a rate that was not meant.
         wanted = {} if knobs.run else {"run": 0}
         wanted |= {
             name: value
             for name, value in (
+                ("use_zero_pages", zero),
                 ("smart_scan", smart),
                 ("pages_to_scan", knobs.pages_to_scan),
                 ("sleep_millisecs", knobs.sleep_millisecs),
@@ -277,7 +290,7 @@ class KsmController:
         frozen = (
             sample is not None
             and sample.pages_sharing > 0
-            and idle > 1.5 * self._policy.verify_interval
+            and idle > 1.5 * self._policy.verify_interval * self._goal.memory.backoff
         )
         return KsmReport(
             supported=supported and (self._mode != "off" or self._ksm.supported),
@@ -290,4 +303,18 @@ class KsmController:
             problem=problem,
             knob_writes=self._writes,
             conflicts=self._conflicts,
+            gain_yield=self._goal.memory.gain_yield,
+            room=None if sample is None else room(sample, settled=_settled(sample, phase)),
+            shares=() if sample is None else shares(sample),
         )
+
+
+def _settled(sample: KsmSample, phase: str) -> bool:
+    """Whether what is merged now is about what will be.
+
+    On a busy node somebody always comes; then it is enough that ksmd has met nearly all memory.
+    """
+    if phase not in _UNSETTLED:
+        return True
+    unseen, candidate = sample.opted_in.unseen_bytes, sample.opted_in.candidate_bytes
+    return unseen is not None and bool(candidate) and unseen < 0.05 * (candidate or 0)

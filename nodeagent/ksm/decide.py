@@ -10,20 +10,25 @@ that the pass under way does not count. Hence three ends of a pass from the even
     settle  further passes while the last one still gained
     verify  slow passes now and then: ksmd's numbers freeze while it is stopped, and pages that were
             written to (and so copied) are merged again only by another pass
+    hold    a guard stopped ksmd: a container near its memory limit, an uninvited process
     yield   somebody else steers KSM: hands off
     watch   observe mode
 
 smart_scan=0 while scanning, because the smart scan skips a page 8 of 9 passes once it has found no
 partner: two pages that skip out of step never meet, however long ksmd runs.
+
+What a pass gains is set against what it costs (bytes per second of ksmd). A pass that gains too
+little ends the burst, a check pass that does doubles the rest until the next one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from nodeagent.ksm import cost
 from nodeagent.ksm.facts import KsmSample
 
-Phase = Literal["rest", "burst", "settle", "verify", "yield", "watch"]
+Phase = Literal["rest", "burst", "settle", "verify", "hold", "yield", "watch"]
 SCANNING: frozenset[Phase] = frozenset({"burst", "settle", "verify"})
 
 WINDOW_SECONDS = 60.0
@@ -35,6 +40,14 @@ LOW_MEMORY = 0.20
 SOME_MEMORY = 0.40
 STALL = 0.05
 CPU_STALL = 0.40
+HOLD_AT = 0.90
+"""Of a memory limit: with what merging could add, a container may not come closer."""
+RELEASE_AT = 0.85
+"""Lower than HOLD_AT, so that a container at the border does not make ksmd start and stop."""
+THRASH = 0.5
+"""Copies to merges in a pass: above it the memory changes as fast as it is merged."""
+THRASH_PAGES = 1000
+MAX_BACKOFF = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +61,12 @@ class KsmPolicy:
     verify_interval: float = 600.0
     tick: float = 2.0
     """Seconds until the next decision while scanning."""
+    min_yield: float = 50 * 1024 * 1024
+    """Bytes a further pass must gain per second of ksmd's CPU."""
+    limit_guard: bool = True
+    """Stop ksmd while a container is close to its memory limit."""
+    uninvited_stop: bool = False
+    """Stop ksmd while a process that nobody expected has opted in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +77,7 @@ class Knobs:
     pages_to_scan: int | None = None
     sleep_millisecs: int | None = None
     smart_scan: bool | None = None
+    use_zero_pages: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +99,28 @@ class KsmMemory:
     """full_scans at the last seen end of a pass."""
     pass_saved: int = 0
     """Pages saved at that end."""
+    pass_cow: int | None = None
+    """Copies of merged pages counted at that end."""
+    pass_cpu: float | None = None
+    """ksmd's CPU counter at that end."""
     gain: float | None = None
     """Relative gain of the last pass."""
+    gain_yield: float | None = None
+    """Bytes it gained per second of ksmd; None: too short to tell, or no counter."""
+    thrash: bool = False
+    """Whether most of what it merged was written to again."""
+    event_saved: int = 0
+    """Pages saved at the last event."""
+    event_cpu: float | None = None
+    routine: bool = False
+    """Whether the check pass under way began by the clock alone."""
+    backoff: int = 1
+    """The rest until the next check pass, in verify_intervals."""
     settled_processes: int | None = None
     settled_bytes: int = 0
     settled_unseen: int = 0
+    settled_each: Mapping[int, int] = field(default_factory=dict)
+    """The same for each process: in the sum, one that left would hide one that came."""
     """Memory ksmd did not take up when it had converged (kernel stacks of it never merge)."""
 
 
@@ -203,9 +240,17 @@ def _scan(
             pages_to_scan=chosen.pages,
             sleep_millisecs=chosen.sleep_ms,
             smart_scan=None if sample.smart_scan is None else False,
+            use_zero_pages=_zero_pages(sample),
         ),
         memory=memory,
     )
+
+
+def _zero_pages(sample: KsmSample) -> bool | None:
+    """On where the kernel also counts them, or the saving would go unseen."""
+    if sample.use_zero_pages is None or sample.zero_pages is None:
+        return None
+    return True
 
 
 def _rest(sample: KsmSample, why: str, memory: KsmMemory) -> KsmGoal:
@@ -231,12 +276,18 @@ def _begin(
         memory,
         phase_since=sample.time,
         event_scans=sample.full_scans,
+        event_saved=sample.pages_sharing,
+        event_cpu=sample.ksmd_cpu_seconds,
         pass_scans=sample.full_scans,
         pass_saved=sample.pages_sharing,
+        pass_cow=sample.cow_faults,
+        pass_cpu=sample.ksmd_cpu_seconds,
         gain=None,
-        settled_processes=sample.opted_in.processes,
-        settled_bytes=sample.opted_in.candidate_bytes or 0,
-        settled_unseen=sample.opted_in.unseen_bytes or 0,
+        gain_yield=None,
+        thrash=False,
+        routine=False,
+        backoff=1 if phase == "burst" else memory.backoff,
+        **_as_settled(sample),
     )
     return _scan(sample, phase, why, memory, policy)
 
@@ -245,14 +296,28 @@ def _converged(sample: KsmSample, why: str, memory: KsmMemory) -> KsmGoal:
     memory = replace(
         memory,
         phase_since=sample.time,
-        settled_processes=sample.opted_in.processes,
-        settled_bytes=sample.opted_in.candidate_bytes or 0,
-        settled_unseen=sample.opted_in.unseen_bytes or 0,
+        **_as_settled(sample),
     )
     return _rest(sample, why, memory)
 
 
+def _as_settled(sample: KsmSample) -> dict[str, Any]:
+    """The fields of KsmMemory that say who is here and known."""
+    return {
+        "settled_processes": sample.opted_in.processes,
+        "settled_bytes": sample.opted_in.candidate_bytes or 0,
+        "settled_unseen": sample.opted_in.unseen_bytes or 0,
+        "settled_each": {member.pid: member.unseen_bytes for member in sample.opted_in.members},
+    }
+
+
 def _new_bytes(sample: KsmSample, memory: KsmMemory) -> int:
+    if sample.opted_in.members:
+        known = memory.settled_each
+        return sum(
+            max(member.unseen_bytes - known.get(member.pid, 0), 0)
+            for member in sample.opted_in.members
+        )
     return max((sample.opted_in.unseen_bytes or 0) - memory.settled_unseen, 0)
 
 
@@ -285,11 +350,39 @@ def decide(
             why=f"{foreign}; the agent leaves KSM to them until it is put back or restarted",
             knobs=None,
             # Whatever was under way is not known to be finished.
-            memory=replace(memory, planned_cores=0.0, settled_processes=None, settled_unseen=0),
+            memory=replace(
+                memory, planned_cores=0.0, settled_processes=None, settled_unseen=0, settled_each={}
+            ),
         )
-    if last.phase in ("rest", "yield", "watch"):
+    reason = _guard(sample, last, policy)
+    if reason is not None:
+        return KsmGoal(
+            phase="hold",
+            why=reason,
+            knobs=Knobs(run=False),
+            memory=replace(
+                memory, planned_cores=0.0, settled_processes=None, settled_unseen=0, settled_each={}
+            ),
+        )
+    if last.phase in ("rest", "hold", "yield", "watch"):
         return _from_rest(sample, last, memory, policy)
     return _from_scanning(sample, last, memory, policy)
+
+
+def _guard(sample: KsmSample, last: KsmGoal, policy: KsmPolicy) -> str | None:
+    """Why ksmd must stand still now; None: it need not."""
+    if policy.uninvited_stop and sample.uninvited:
+        count = sample.uninvited
+        return f"{count} opted-in process{'' if count == 1 else 'es'} nobody expected: ksmd stands"
+    ratio = sample.limit_ratio
+    border = RELEASE_AT if last.phase == "hold" else HOLD_AT
+    if policy.limit_guard and ratio is not None and ratio > border:
+        near = sum(charge.worst_ratio > border for charge in sample.charges)
+        return (
+            f"{near} container{' is' if near == 1 else 's are'} close to the memory limit, counted "
+            "with its merged pages: ksmd stands, or merging might get a kernel killed"
+        )
+    return None
 
 
 def _from_rest(sample: KsmSample, last: KsmGoal, memory: KsmMemory, policy: KsmPolicy) -> KsmGoal:
@@ -304,12 +397,22 @@ def _from_rest(sample: KsmSample, last: KsmGoal, memory: KsmMemory, policy: KsmP
             sample, "burst", f"{_mib(new)} of new memory opted in ({who})", memory, policy
         )
     # Freed memory shrinks what is unknown; keep the smaller, or growth after it would not be seen.
-    memory = replace(memory, settled_unseen=min(memory.settled_unseen, seen.unseen_bytes or 0))
+    memory = replace(
+        memory,
+        settled_unseen=min(memory.settled_unseen, seen.unseen_bytes or 0),
+        settled_each={
+            member.pid: min(memory.settled_each[member.pid], member.unseen_bytes)
+            for member in seen.members
+            if member.pid in memory.settled_each
+        },
+    )
     if _nothing_to_scan(sample):
         return _converged(sample, "no process has opted in", memory)
     if fresh:
         return _begin(sample, "verify", "a first pass to learn the present state", memory, policy)
-    left = seen.processes is not None and seen.processes < (memory.settled_processes or 0)
+    left = last.memory.settled_each.keys() > memory.settled_each.keys() or (
+        seen.processes is not None and seen.processes < (memory.settled_processes or 0)
+    )
     if left or (seen.candidate_bytes or 0) < 0.8 * memory.settled_bytes:
         return _begin(
             sample,
@@ -318,14 +421,10 @@ def _from_rest(sample: KsmSample, last: KsmGoal, memory: KsmMemory, policy: KsmP
             memory,
             policy,
         )
-    if sample.time - memory.phase_since >= policy.verify_interval:
-        return _begin(
-            sample,
-            "verify",
-            "a pass now and then, for pages that have changed since",
-            memory,
-            policy,
-        )
+    if sample.time - memory.phase_since >= policy.verify_interval * memory.backoff:
+        why = "a pass now and then, for pages that have changed since"
+        goal = _begin(sample, "verify", why, memory, policy)
+        return replace(goal, memory=replace(goal.memory, routine=True))
     return _rest(sample, last.why.partition("; this kernel")[0], memory)
 
 
@@ -333,7 +432,7 @@ def _from_scanning(
     sample: KsmSample, last: KsmGoal, memory: KsmMemory, policy: KsmPolicy
 ) -> KsmGoal:
     new = _new_bytes(sample, memory)
-    arrived = (sample.opted_in.processes or 0) > (memory.settled_processes or 0)
+    arrived = _arrived(sample, memory, policy)
     if last.phase == "verify" and new >= _enough(sample, policy):
         return _begin(sample, "burst", f"{_mib(new)} of new memory opted in", memory, policy)
     if last.phase in ("burst", "settle") and (arrived or new >= _enough(sample, policy)):
@@ -341,13 +440,7 @@ def _from_scanning(
         why = f"more memory is opting in, {total} by now"
         return _begin(sample, "burst", why, memory, policy)
     if sample.full_scans > memory.pass_scans:
-        gained = sample.pages_sharing - memory.pass_saved
-        memory = replace(
-            memory,
-            gain=gained / max(sample.pages_sharing, 1),
-            pass_scans=sample.full_scans,
-            pass_saved=sample.pages_sharing,
-        )
+        memory = _end_of_pass(sample, memory)
     passes = sample.full_scans - memory.event_scans
     small = memory.gain is not None and memory.gain < SMALL_GAIN
     saved = f"{_mib(sample.saved_bytes)} saved"
@@ -355,14 +448,76 @@ def _from_scanning(
         return _converged(sample, "no process has opted in any more", memory)
     if last.phase == "verify":
         if passes >= VERIFY_PASSES:
+            memory = replace(memory, backoff=_next_backoff(sample, memory, policy))
             return _converged(sample, f"all merged: {saved} after a check pass", memory)
         return _scan(sample, "verify", _stem(last.why), memory, policy)
     if passes < PASSES:
         return _scan(sample, "burst", _stem(last.why), memory, policy)
-    if small or passes >= MAX_SETTLE_PASSES:
+    profit = sample.general_profit
+    if profit is not None and profit < 0:
+        why = f"merging does not pay here: KSM's tables take {_mib(-profit)} more than it saves"
+        return _converged(sample, why, replace(memory, backoff=MAX_BACKOFF))
+    if memory.thrash:
+        why = f"{saved}; the rest changes as fast as it is merged"
+        return _converged(sample, why, replace(memory, backoff=min(2, MAX_BACKOFF)))
+    poor = memory.gain_yield is not None and memory.gain_yield < policy.min_yield
+    if small or passes >= MAX_SETTLE_PASSES or (poor and not _short_of_memory(sample)):
         return _converged(sample, f"all merged: {saved} after {passes} passes", memory)
-    gain = f"{memory.gain or 0:.1%}"
-    return _scan(sample, "settle", f"the last pass still gained {gain}", memory, policy)
+    gain = f"the last pass still gained {memory.gain or 0:.1%}"
+    if memory.gain_yield is not None:
+        gain += f", {_mib(int(memory.gain_yield))} per second of ksmd"
+    return _scan(sample, "settle", gain, memory, policy)
+
+
+def _arrived(sample: KsmSample, memory: KsmMemory, policy: KsmPolicy) -> bool:
+    """Whether a process came that is worth more passes.
+
+    A kernel's children are opted in too; a notebook that calls a program every second must not
+    keep ksmd awake.
+    """
+    members = sample.opted_in.members
+    if not members:
+        return (sample.opted_in.processes or 0) > (memory.settled_processes or 0)
+    return any(
+        member.pid not in memory.settled_each and member.private_bytes >= policy.burst_bytes // 4
+        for member in members
+    )
+
+
+def _end_of_pass(sample: KsmSample, memory: KsmMemory) -> KsmMemory:
+    """What the pass that just ended gained, and what for."""
+    gained = sample.pages_sharing - memory.pass_saved
+    spent = None
+    if sample.ksmd_cpu_seconds is not None and memory.pass_cpu is not None:
+        spent = sample.ksmd_cpu_seconds - memory.pass_cpu
+    copies = 0
+    if sample.cow_faults is not None and memory.pass_cow is not None:
+        copies = max(sample.cow_faults - memory.pass_cow, 0)
+    merges = max(gained + copies, 1)
+    return replace(
+        memory,
+        gain=gained / max(sample.pages_sharing, 1),
+        # Less than 20 ms tells nothing.
+        gain_yield=gained * sample.page_bytes / spent if spent and spent > 0.02 else None,
+        thrash=copies > THRASH_PAGES and copies > THRASH * merges,
+        pass_scans=sample.full_scans,
+        pass_saved=sample.pages_sharing,
+        pass_cow=sample.cow_faults,
+        pass_cpu=sample.ksmd_cpu_seconds,
+    )
+
+
+def _next_backoff(sample: KsmSample, memory: KsmMemory, policy: KsmPolicy) -> int:
+    """A check pass that was not worth its CPU doubles the rest before the next."""
+    if not memory.routine:
+        return memory.backoff
+    gained = (sample.pages_sharing - memory.event_saved) * sample.page_bytes
+    spent = 0.0
+    if sample.ksmd_cpu_seconds is not None and memory.event_cpu is not None:
+        spent = sample.ksmd_cpu_seconds - memory.event_cpu
+    if gained > policy.min_yield * spent and gained > 0:
+        return 1
+    return min(memory.backoff * 2, MAX_BACKOFF)
 
 
 def _stem(why: str) -> str:

@@ -2,13 +2,17 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nodeagent.errors import KsmUnsupportedError
-from nodeagent.host import find_process, read_memory, read_pressure
+from nodeagent.host import find_process, read_memory, read_pressure, read_vmstat
 from nodeagent.ksm.processes import OptedIn, ProcessWatch
 from nodeagent.ksm.sysfs import ADVISOR, KsmDir
+from nodeagent.workloads.invite import Invitation
+from nodeagent.workloads.memcg import Charge, Memcgs, Merged
+
+_CHARGES_SECONDS = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,27 @@ class KsmSample:
     """The same for the CPU."""
     opted_in: OptedIn
     page_bytes: int
+    use_zero_pages: bool | None = None
+    """Whether pages of zeros are given the kernel's own zero page, which no cgroup is charged."""
+    cow_faults: int | None = None
+    """Counter: copies made because a merged page was written to (vmstat cow_ksm)."""
+    charges: tuple[Charge, ...] = field(default=(), repr=False)
+    """Memory cgroups with a limit that have opted-in processes."""
+
+    @property
+    def limit_ratio(self) -> float | None:
+        """The worst of `charges`: what it could be charged, to its limit; None: no limits."""
+        return max((charge.worst_ratio for charge in self.charges), default=None)
+
+    @property
+    def donors(self) -> int:
+        """Opted-in processes that belong to the node itself."""
+        return sum(member.donor for member in self.opted_in.members)
+
+    @property
+    def uninvited(self) -> int:
+        """Opted-in processes the operator did not expect."""
+        return sum(not member.invited for member in self.opted_in.members)
 
     @property
     def saved_bytes(self) -> int:
@@ -67,6 +92,8 @@ class KsmFacts:
         *,
         clock: Callable[[], float],
         page_bytes: int | None = None,
+        cgroups: Path | None = None,
+        invitation: Invitation | None = None,
     ) -> None:
         self._ksm = ksm
         self._proc = proc
@@ -74,7 +101,11 @@ class KsmFacts:
         self._page_bytes = page_bytes or os.sysconf("SC_PAGESIZE")
         self._tick_hz = os.sysconf("SC_CLK_TCK")
         self._ksmd: int | None = None
-        self._watch = ProcessWatch(proc, page_bytes=self._page_bytes)
+        self._watch = ProcessWatch(proc, page_bytes=self._page_bytes, invitation=invitation)
+        self._cgroups = cgroups
+        self._memcgs: Memcgs | None = None
+        self._charges: tuple[Charge, ...] = ()
+        self._charges_read = -_CHARGES_SECONDS
 
     def arrivals(self) -> bool:
         """A quick look: has a process opted in since the last reading?"""
@@ -85,6 +116,8 @@ class KsmFacts:
         now = self._clock()
         memory = read_memory(self._proc)
         smart = self._ksm.read("smart_scan")
+        zero = self._ksm.read("use_zero_pages")
+        opted_in = self._watch.survey(now)
         return KsmSample(
             time=now,
             run=self._need("run"),
@@ -105,9 +138,38 @@ class KsmFacts:
             available_bytes=memory.available_bytes,
             memory_stall=read_pressure(self._proc, "memory"),
             cpu_stall=read_pressure(self._proc, "cpu"),
-            opted_in=self._watch.survey(now),
+            opted_in=opted_in,
             page_bytes=self._page_bytes,
+            use_zero_pages=None if zero is None else zero == 1,
+            cow_faults=read_vmstat(self._proc, "cow_ksm"),
+            charges=self._read_charges(opted_in, memory.total_bytes, now),
         )
+
+    def _read_charges(self, seen: OptedIn, total: int, now: float) -> tuple[Charge, ...]:
+        """Kept for some seconds: with a hundred containers a reading is no trifle."""
+        if self._cgroups is None or now - self._charges_read < _CHARGES_SECONDS:
+            return self._charges
+        if self._memcgs is None:
+            self._memcgs = Memcgs(
+                self._cgroups,
+                total_bytes=total,
+                private=self._watch.private_bytes,
+                merged_now=self._watch.merged_now,
+            )
+        self._charges_read = now
+        self._charges = self._memcgs.charges(
+            (
+                Merged(
+                    path=member.workload.memory_path,
+                    pid=member.pid,
+                    merged_bytes=member.merged_bytes or 0,
+                )
+                for member in seen.members
+                if member.workload.memory_path is not None and not member.donor
+            ),
+            now,
+        )
+        return self._charges
 
     def _need(self, name: str) -> int:
         value = self._ksm.read(name)

@@ -1,13 +1,58 @@
 """Which processes have opted in to KSM, and how much memory they bring. Reads cheap files only."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from nodeagent.workloads.cgroup import parse_cgroup
+from nodeagent.workloads.cgroup import Workload, parse_cgroup
+from nodeagent.workloads.invite import Invitation
+from nodeagent.workloads.owner import Owner, owner_of
 
 _YOUNG_SECONDS = 30.0
+_GENERATIONS = 8
 _READ_BYTES = 4096
+_ITEM_BYTES = 64
+"""Size of the kernel's struct ksm_rmap_item on 64-bit machines."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessStat:
+    """One process's ksm_stat. None: this kernel does not tell."""
+
+    rmap_items: int
+    merge_any: bool | None
+    merging_pages: int | None = None
+    """Its pages that share a kept page; the process whose copy was kept counts too."""
+    zero_pages: int | None = None
+
+    @property
+    def opted_in(self) -> bool:
+        """Flagged now, or holding KSM items from a scan."""
+        return bool(self.merge_any) or self.rmap_items > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One opted-in process. Never leaves the agent over its open address."""
+
+    pid: int
+    uid: int
+    workload: Workload
+    private_bytes: int
+    unseen_bytes: int
+    """Private memory that ksmd has not met yet."""
+    merged_bytes: int | None
+    zero_bytes: int | None
+    table_bytes: int
+    """KSM's own tables for it."""
+    donor: bool
+    """It belongs to the node: its kept pages are charged to the agent's own cgroup."""
+    invited: bool = True
+
+    @property
+    def owner(self) -> Owner:
+        """Whose it is."""
+        return owner_of(self.workload, self.uid)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +69,9 @@ class OptedIn:
     """The part that ksmd has not met yet: private memory without a KSM item."""
     visible: bool
     """Whether this kernel shows an opt-in before the first scan (ksm_merge_any, Linux 6.14)."""
+    members: tuple[Member, ...] = field(default=(), repr=False)
+    beside_bytes: int = 0
+    """Private memory of the same students' other processes, such as their Jupyter servers."""
 
 
 UNKNOWN = OptedIn(
@@ -31,37 +79,28 @@ UNKNOWN = OptedIn(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProcessStat:
-    """One process's ksm_stat."""
-
-    rmap_items: int
-    merge_any: bool | None
-    """None: this kernel does not tell."""
-
-    @property
-    def opted_in(self) -> bool:
-        """Flagged now, or holding KSM items from a scan."""
-        return bool(self.merge_any) or self.rmap_items > 0
-
-
 def parse_ksm_stat(text: str) -> ProcessStat | None:
     """From /proc/PID/ksm_stat; None for a kernel thread (empty) or an unknown form. Pure.
 
     `ksm_merge_any: yes` is the prctl flag, `ksm_mergeable: yes` any madvised or flagged mapping.
     """
-    items: int | None = None
+    numbers: dict[str, int] = {}
     flags: list[bool] = []
     for line in text.splitlines():
         name, _, value = line.replace(":", " ").partition(" ")
         value = value.strip()
-        if name == "ksm_rmap_items" and value.isdigit():
-            items = int(value)
-        elif name in ("ksm_merge_any", "ksm_mergeable"):
+        if name in ("ksm_merge_any", "ksm_mergeable"):
             flags.append(value == "yes")
-    if items is None:
+        elif value.isdigit():
+            numbers[name] = int(value)
+    if "ksm_rmap_items" not in numbers:
         return None
-    return ProcessStat(rmap_items=items, merge_any=any(flags) if flags else None)
+    return ProcessStat(
+        rmap_items=numbers["ksm_rmap_items"],
+        merge_any=any(flags) if flags else None,
+        merging_pages=numbers.get("ksm_merging_pages"),
+        zero_pages=numbers.get("ksm_zero_pages"),
+    )
 
 
 class ProcessWatch:
@@ -71,19 +110,32 @@ class ProcessWatch:
     between two surveys. Not safe for two threads.
     """
 
-    def __init__(self, proc: Path, *, page_bytes: int) -> None:
+    def __init__(
+        self,
+        proc: Path,
+        *,
+        page_bytes: int,
+        invitation: Invitation | None = None,
+        own_pid: int | None = None,
+    ) -> None:
         self._proc = str(proc)
         self._page_bytes = page_bytes
+        self._invitation = invitation or Invitation()
+        self._own_pid = os.getpid() if own_pid is None else own_pid
         self._first_seen: dict[str, float] = {}
-        self._opted_in: dict[str, str | None] = {}
+        self._where: dict[str, Place] = {}
+        self._others: dict[str, Place] = {}
 
     def survey(self, now: float) -> OptedIn:
         """Read all. `now`: monotonic seconds."""
         pids = self._pids(now)
-        found: dict[str, str | None] = {}
+        found: list[Member] = []
+        others: list[str] = []
+        where: dict[str, Place] = {}
         candidate = unseen = 0
         readable = denied = False
         visible = True
+        home = self._place(str(self._own_pid))
         for pid in pids:
             try:
                 text = self._read(pid, "ksm_stat")
@@ -95,30 +147,54 @@ class ProcessWatch:
                 readable = True
                 visible = visible and stat.merge_any is not None
                 if not stat.opted_in:
+                    others.append(pid)
                     continue
                 private = self._private_bytes(pid)
             except PermissionError:
                 denied = True
                 continue
-            found[pid] = self._opted_in[pid] if pid in self._opted_in else self._workload(pid)
+            where[pid] = self._known_place(pid, now, home)
+            found.append(self._member(pid, stat, private, where[pid]))
             candidate += private
-            unseen += max(0, private - stat.rmap_items * self._page_bytes)
-        self._opted_in = found
+            unseen += found[-1].unseen_bytes
+        beside = self._beside(others, {member.owner for member in found if not member.donor}, now)
+        self._where = where
         if denied or not readable:
             return UNKNOWN
+        keys = {member.workload.key for member in found}
         return OptedIn(
             processes=len(found),
-            workloads=len({key for key in found.values() if key is not None}),
+            workloads=len(keys - {None}),
             candidate_bytes=candidate,
             unseen_bytes=unseen,
             visible=visible,
+            members=tuple(found),
+            beside_bytes=beside,
         )
+
+    def _known_place(self, pid: str, now: float, home: "Place | None") -> "Place":
+        # Runtimes move a young process into its container's cgroup after the fork.
+        young = now - self._first_seen[pid] <= _YOUNG_SECONDS
+        known = None if young else self._where.get(pid) or self._others.get(pid)
+        return known or self._place(pid, home) or NOWHERE
+
+    def _beside(self, pids: list[str], owners: set[Owner], now: float) -> int:
+        """Private memory of `pids` that belong to one of `owners`; root's own are nobody's."""
+        places: dict[str, Place] = {}
+        total = 0
+        for pid in pids if owners else ():
+            place = places[pid] = self._known_place(pid, now, None)
+            owner = owner_of(place.workload, place.uid)
+            if owner in owners and not (owner.kind == "user" and place.uid == 0):
+                total += self._private_bytes(pid)
+        self._others = places
+        return total
 
     def arrivals(self, now: float) -> bool:
         """Whether a process has opted in since the last survey."""
         for pid in self._pids(now):
             # The flag is set by the process itself, some time after it appears.
-            if pid in self._opted_in or now - self._first_seen[pid] > _YOUNG_SECONDS:
+            if pid in self._where or now - self._first_seen[pid] > _YOUNG_SECONDS:
                 continue
             try:
                 text = self._read(pid, "ksm_stat")
@@ -128,6 +204,39 @@ class ProcessWatch:
             if stat is not None and stat.opted_in:
                 return True
         return False
+
+    def private_bytes(self, pid: int) -> int | None:
+        """Private memory a process maps (RssAnon); None: gone."""
+        return self._private_bytes(str(pid)) or None
+
+    def merged_now(self, pid: int) -> int | None:
+        """Merged bytes counted in the page tables (milliseconds); None: Linux before 6.7."""
+        try:
+            text = self._read(str(pid), "smaps_rollup")
+        except PermissionError:
+            return None
+        for line in (text or "").splitlines():
+            name, _, value = line.partition(":")
+            if name == "KSM":
+                return int(value.split()[0]) * 1024
+        return None
+
+    def _member(self, pid: str, stat: ProcessStat, private: int, place: "Place") -> Member:
+        def size(pages: int | None) -> int | None:
+            return None if pages is None else pages * self._page_bytes
+
+        return Member(
+            pid=int(pid),
+            uid=place.uid,
+            workload=place.workload,
+            private_bytes=private,
+            unseen_bytes=max(0, private - stat.rmap_items * self._page_bytes),
+            merged_bytes=size(stat.merging_pages),
+            zero_bytes=size(stat.zero_pages),
+            table_bytes=stat.rmap_items * _ITEM_BYTES,
+            donor=place.donor,
+            invited=place.donor or self._invitation.allows(place.workload, place.uid),
+        )
 
     def _pids(self, now: float) -> list[str]:
         pids = [name for name in os.listdir(self._proc) if name[0].isdigit()]  # noqa: PTH208  # cost
@@ -155,8 +264,47 @@ class ProcessWatch:
         except (IndexError, ValueError):
             return 0
 
-    def _workload(self, pid: str) -> str | None:
+    def _place(self, pid: str, home: "Place | None" = None) -> "Place | None":
         try:
-            return parse_cgroup(self._read(pid, "cgroup") or "").key
-        except PermissionError:
+            text = self._read(pid, "cgroup")
+            uid = os.stat(f"{self._proc}/{pid}").st_uid  # noqa: PTH116  # cost
+        except OSError:
             return None
+        if text is None:
+            return None
+        workload = parse_cgroup(text)
+        # Neither can be had by a student's process: not the agent's cgroup, not its parenthood.
+        donor = home is not None and (_same_home(workload, home.workload) or self._descends(pid))
+        return Place(workload=workload, uid=uid, donor=donor)
+
+    def _descends(self, pid: str) -> bool:
+        """Whether the agent is among the process's ancestors."""
+        for _ in range(_GENERATIONS):
+            fields = (self._read(pid, "stat") or "").rpartition(")")[2].split()
+            if len(fields) < 2 or fields[1] in ("0", "1"):
+                return False
+            pid = fields[1]
+            if pid == str(self._own_pid):
+                return True
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a process belongs."""
+
+    workload: Workload
+    uid: int
+    donor: bool
+
+
+NOWHERE = Place(workload=parse_cgroup(""), uid=0, donor=False)
+
+
+def _same_home(workload: Workload, home: Workload) -> bool:
+    """Whether a process lives where the agent lives: in its pod, container or service."""
+    if home.pod_uid is not None:
+        return workload.pod_uid == home.pod_uid
+    if home.container_id is not None:
+        return workload.container_id == home.container_id
+    return home.unit is not None and workload.unit == home.unit

@@ -13,7 +13,7 @@ from nodeagent.ksm.sysfs import ADVISOR, KsmDir
 
 log = logging.getLogger("nodeagent.ksm")
 
-KEPT = ("run", "pages_to_scan", "sleep_millisecs", "smart_scan")
+KEPT = ("run", "pages_to_scan", "sleep_millisecs", "smart_scan", "use_zero_pages")
 """Number files the agent may change, in the order in which they are put back."""
 
 _FORMAT = 1

@@ -94,6 +94,20 @@ class KsmDir:
             self._refused(name, value, err)
         return True
 
+    def unmerge(self) -> None:
+        """Stop ksmd and give every process pages of its own again; blocks until that is done.
+
+        The caller has made sure that memory suffices. Raises as `write`; with ENOMEM the kernel
+        stops half way and nothing is lost.
+        """
+        if self.dry_run:
+            return
+        try:
+            (self.path / "run").write_text("2\n", encoding="ascii")
+            (self.path / "run").write_text("0\n", encoding="ascii")
+        except OSError as err:
+            self._refused("run", 2, err)
+
     def _text(self, name: str) -> str | None:
         try:
             return (self.path / name).read_text(encoding="ascii").strip()

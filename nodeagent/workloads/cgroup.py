@@ -1,11 +1,13 @@
-"""From the text of /proc/PID/cgroup to a container and a pod. Pure.
+"""From the text of /proc/PID/cgroup to a pod, a container and a systemd unit. Pure.
 
-Layouts: systemd and cgroupfs drivers, cgroup v1 and v2, containerd, CRI-O, docker, kind, docker in
-docker. Source: kubelet's cgroup names, the runtimes' scope names.
+Layouts: systemd and cgroupfs drivers, cgroup v1 and v2, containerd, CRI-O, Docker and Swarm (whose
+tasks are plain containers), podman, LXC, kind, docker in docker, JupyterHub's systemd spawner.
+Source: kubelet's cgroup names, the runtimes' scope names, systemd.unit(5).
 """
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _MONITOR = re.compile(r"(?:crio|libpod)-conmon-[0-9a-f]{64}")
@@ -13,14 +15,21 @@ _POD = re.compile(
     r"(?:^|[/-])pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}"
     r"|[0-9a-f]{32})(?=[./]|$)"
 )
+_LXC = re.compile(r"/lxc(?:\.payload)?[./]([^/]+)")
+_UNIT = re.compile(r"/([^/]+\.service)(?=/|$)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """`container_id`: 64 hex digits; `pod_uid`: with dashes (static pods: their config hash)."""
+    """`container_id`: 64 hex digits, or an LXC name; `pod_uid`: with dashes (static pods: their
+    config hash)."""
 
     container_id: str | None
     pod_uid: str | None
+    unit: str | None = None
+    """The innermost systemd service, such as jupyter-ada.service; None in a container."""
+    memory_path: str | None = None
+    """The path in the hierarchy that limits memory; None: not told."""
 
     @property
     def key(self) -> str | None:
@@ -28,12 +37,18 @@ class Workload:
         return self.pod_uid or self.container_id
 
 
+@lru_cache(maxsize=4096)
 def parse_cgroup(text: str) -> Workload:
     """The innermost container and its pod, from any line of the file; both None for the host."""
-    container: str | None = None
-    pod: str | None = None
+    container = pod = lxc = unit = None
+    unified = memory = None
     for line in text.splitlines():
-        path = line.split(":", 2)[-1]
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers == "":
+            unified = path
+        elif "memory" in controllers.split(","):
+            memory = path
         if _MONITOR.search(path):
             continue
         ids = _ID.findall(path)
@@ -41,4 +56,15 @@ def parse_cgroup(text: str) -> Workload:
         # A nested runtime (docker in docker) appends its own id: the last one is the innermost.
         container = container or (ids[-1] if ids else None)
         pod = pod or (pods[-1].replace("_", "-") if pods else None)
-    return Workload(container_id=container, pod_uid=pod)
+        if found := _LXC.search(path):
+            lxc = lxc or found.group(1)
+        units = _UNIT.findall(path)
+        unit = unit or (units[-1] if units else None)
+    container = container or lxc
+    return Workload(
+        container_id=container,
+        pod_uid=pod,
+        unit=None if container or pod else unit,
+        # Hybrid hosts have both; there memory is where version 1 has it.
+        memory_path=memory if memory is not None else unified,
+    )

@@ -1,7 +1,8 @@
 """Runs a command behind a real seccomp filter that treats prctl(PR_SET_MEMORY_MERGE) badly.
 
-``python kernels_seccomp.py errno|kill COMMAND ...``: the opt-in is answered with EPERM, as a
-container's profile does, or kills the process, as strict profiles do.
+``python kernels_seccomp.py errno|kill|layout COMMAND ...``: the opt-in is answered with EPERM, as a
+container's profile does, or kills the process, as strict profiles do; ``layout`` answers
+personality(ADDR_NO_RANDOMIZE) with EPERM, as the default profiles of Docker and containerd do.
 """
 
 import ctypes
@@ -11,9 +12,11 @@ import struct
 import sys
 
 _PRCTL = {"x86_64": 157, "aarch64": 167}
+_PERSONALITY = {"x86_64": 135, "aarch64": 92}
 _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
 _ALLOW, _EPERM, _KILL_PROCESS = 0x7FFF0000, 0x00050001, 0x80000000
 _SET_NO_NEW_PRIVS, _SET_SECCOMP, _FILTER, _MEMORY_MERGE = 38, 22, 2, 67
+_NO_RANDOMIZE = 0x0040000
 
 
 def supported() -> bool:
@@ -25,13 +28,13 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
 
-def install(action: int) -> None:
-    """Filter this process and all that it becomes or starts."""
+def install(action: int, *, call: int, argument: int) -> None:
+    """Filter this process and all that it becomes or starts: `call` with that first argument."""
     rows = [
         (_LOAD, 0, 0, 0),  # the number of the call
-        (_EQUAL, 0, 3, _PRCTL[platform.machine()]),
+        (_EQUAL, 0, 3, call),
         (_LOAD, 0, 0, 16),  # low half of its first argument
-        (_EQUAL, 0, 1, _MEMORY_MERGE),
+        (_EQUAL, 0, 1, argument),
         (_RETURN, 0, 0, action),
         (_RETURN, 0, 0, _ALLOW),
     ]
@@ -46,5 +49,10 @@ def install(action: int) -> None:
 
 
 if __name__ == "__main__":
-    install({"errno": _EPERM, "kill": _KILL_PROCESS}[sys.argv[1]])
+    machine = platform.machine()
+    if sys.argv[1] == "layout":
+        install(_EPERM, call=_PERSONALITY[machine], argument=_NO_RANDOMIZE)
+    else:
+        answer = {"errno": _EPERM, "kill": _KILL_PROCESS}[sys.argv[1]]
+        install(answer, call=_PRCTL[machine], argument=_MEMORY_MERGE)
     os.execv(sys.argv[2], sys.argv[2:])

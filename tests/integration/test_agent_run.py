@@ -38,6 +38,13 @@ def test_node_and_history_have_the_agreed_shape(running: RunningAgent) -> None:
     node = running.node()
     assert set(node) == {
         *("version", "node", "time", "interval_seconds", "ksm", "memory", "gpus"),
+        *("students", "guards"),
+    }
+    assert set(node["students"]) == {
+        *("students", "bytes_each", "unmerged_bytes_each", "room_for", "room_unmerged", "why"),
+    }
+    assert set(node["guards"]) == {
+        *("donors", "limited_containers", "near_limit", "uninvited_processes", "cow_faults"),
     }
     assert set(node["ksm"]) == {
         *("supported", "mode", "running", "phase", "why", "saved_bytes", "profit_bytes"),

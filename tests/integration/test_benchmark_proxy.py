@@ -28,5 +28,8 @@ def test_a_small_run_makes_the_page(tmp_path: Path) -> None:
     assert "| 5 websockets open | 5 answer at the end | met |" in page
     for row in ("listens after 0.6 s", "answers after 0.6 s", "| 16 | stock |", "| 16 | ours |"):
         assert row in page
+    for way in ("direct", "relay", "splice", "ours"):
+        assert f"| download, 2 MiB | {way} |" in page
+    assert "| upload, 2 MiB on a line | ours |" in page
     assert "Stock, download of 2 MiB: complete." in page
     assert (tmp_path / "proxy.png").stat().st_size > 10_000

@@ -57,6 +57,8 @@ def ours_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     folder = entry_points(tmp_path / "site")
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("JUPYTER_DEFAULT_PROVISIONER_NAME", "samepage-provisioner")
+    # The opt-in alone; test_kernels_aligned has the rest.
+    monkeypatch.setenv("SAMEPAGE_ALIGNED", "0")
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
@@ -214,7 +216,7 @@ def facts(session: Session) -> dict[str, Any]:
 
 def scrubbed(seen: Mapping[str, Any]) -> dict[str, Any]:
     """Without what differs between any two stock kernels."""
-    own = {"JPY_SESSION_NAME", "SAMEPAGE_MERGE"}
+    own = {"JPY_SESSION_NAME", "SAMEPAGE_MERGE", "SAMEPAGE_ALIGNED"}
     environment = {k: v for k, v in seen["environment"].items() if k not in own}
     return {**seen, "environment": environment}
 
@@ -430,7 +432,7 @@ def test_the_launcher_says_why_and_runs_the_command() -> None:
     reader, writer = os.pipe()
     environment = {"PATH": os.environ["PATH"], "ONLY": "this"}
     done = subprocess.run(
-        [sys.executable, "-I", "-S", str(LAUNCHER), str(writer), "env"],
+        [sys.executable, "-I", "-S", str(LAUNCHER), str(writer), "own", "env"],
         pass_fds=(writer,),
         env=environment,
         capture_output=True,

@@ -24,7 +24,7 @@ def test_releases_that_keep_an_opt_in_over_exec(release: str, survives: bool) ->
 def test_the_launcher_gets_the_command_unchanged() -> None:
     command = ["/opt/R/bin/R", "--slave", "-e", "IRkernel::main()", "--args", "x y", "--", "-I"]
     wrapped = launcher(command, python="/usr/bin/python3", report_fd=7)
-    assert wrapped == ["/usr/bin/python3", "-I", "-S", str(LAUNCHER), "7", *command]
+    assert wrapped == ["/usr/bin/python3", "-I", "-S", str(LAUNCHER), "7", "own", *command]
 
 
 @pytest.mark.parametrize(

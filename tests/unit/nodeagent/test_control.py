@@ -155,3 +155,61 @@ def test_cpu_ratio_is_between_two_readings(root: FakeRoot) -> None:
     (root.proc / "37/schedstat").write_text("2500000000 5 9\n")
     bench.now += 10
     assert bench.controller.step().cpu_ratio == pytest.approx(0.05)
+
+
+# What each kernel lacks of a Linux 6.18; the last word: what /proc/PID/ksm_stat tells.
+KERNELS = {
+    "5.4": (
+        *("smart_scan", "advisor_mode", "general_profit", "pages_scanned", "ksm_zero_pages"),
+        "no-ksm-stat",
+    ),
+    "5.15": (
+        *("smart_scan", "advisor_mode", "general_profit", "pages_scanned", "ksm_zero_pages"),
+        "no-ksm-stat",
+    ),
+    "6.1": (
+        *("smart_scan", "advisor_mode", "general_profit", "pages_scanned", "ksm_zero_pages"),
+        "no-flags",
+    ),
+    "6.4": ("smart_scan", "advisor_mode", "pages_scanned", "ksm_zero_pages", "no-flags"),
+    "6.6": ("smart_scan", "advisor_mode", "no-flags"),
+    "6.7": ("advisor_mode", "no-flags"),
+    "6.8": ("no-flags",),
+    "6.12": ("no-flags",),
+    "6.14": ("flags",),
+    "6.18": ("flags",),
+}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_every_kernel_is_steered_as_far_as_it_goes_and_put_back(
+    root: FakeRoot, kernel: str
+) -> None:
+    *missing, told = KERNELS[kernel]
+    root.set(use_zero_pages=0)
+    root.remove(*missing)
+    root.process(100, private_mib=200, rmap_items=10, merge_any=True if told == "flags" else None)
+    if told == "no-ksm-stat":
+        for path in root.proc.glob("*/ksm_stat"):
+            path.unlink()
+    before = root.values()
+    bench = Bench(root)
+    for scans in range(12):
+        root.set(full_scans=scans, pages_sharing=1000)
+        report = bench.controller.step()
+        assert report.problem is None, report.problem
+        assert report.room is not None
+        bench.now += 2
+    assert report.phase == "rest"
+    written = {name for name, value in root.values().items() if value != before[name]}
+    assert written - {"full_scans", "pages_sharing"} <= {
+        *("run", "pages_to_scan", "sleep_millisecs", "smart_scan", "use_zero_pages"),
+    }
+    # Where nobody can see who opts in, ksmd must go on slowly.
+    assert root.ksm("run") == ("0" if told == "flags" else "1")
+    if "ksm_zero_pages" in missing:
+        assert root.ksm("use_zero_pages") == "0"
+    bench.controller.stop()
+    after = root.values()
+    for name in ("run", "pages_to_scan", "sleep_millisecs", "use_zero_pages", "smart_scan"):
+        assert after.get(name) == before.get(name)

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -9,8 +10,11 @@ from nodeagent.history import History, Point
 from nodeagent.http import page
 from nodeagent.http.chart import draw
 from nodeagent.http.words import age_text, bytes_text, percent_text
+from nodeagent.ksm.room import room
 from nodeagent.view import NodeStatus
-from tests.unit.nodeagent.support import TWO_GPUS, status
+from tests.unit.nodeagent.support import TWO_GPUS, opted, sample, status
+from tests.unit.nodeagent.test_guards import near
+from tests.unit.nodeagent.test_room import member
 
 
 def point(time: float, mib: int | None) -> Point:
@@ -113,6 +117,32 @@ def test_page_with_a_stale_gpu() -> None:
         devices=TWO_GPUS.devices,
     )
     assert "Last reading 75 s ago." in shown(status(gpus=gpus))
+
+
+def test_page_shows_students_room_and_guards() -> None:
+    seen = replace(
+        opted(2, 600, 0),
+        members=(
+            member(1, 1, 300, 250),
+            member(2, 2, 300, 250),
+            member(3, 0, 300, 300, donor=True),
+            member(4, 3, 10, 0, invited=False),
+        ),
+    )
+    given = sample(opted_in=seen, charges=(near(0.95), near(0.2)))
+    text = shown(status(taken=given, room=room(given, settled=True)))
+    assert re.search(r"<p class=\"big\">\d+ students</p><p>fit on this node; without", text)
+    for name, value in (
+        ("The node&#x27;s donors", "1"),
+        ("Memory limits that are close", "1 of 2"),
+        ("Uninvited processes", "1"),
+        ("Students with kernels", "2"),
+    ):
+        assert f"<dt>{name}</dt><dd>{value}</dd>" in text
+    assert "1 container is close to the memory limit" in text
+    waiting = shown(status(taken=given, room=room(given, settled=False)))
+    assert "Merging is under way" in waiting
+    assert "fit on this node" not in waiting
 
 
 def test_page_loads_and_runs_nothing() -> None:

@@ -1,0 +1,135 @@
+"""The life of an aligned kernel until its own program takes over."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from . import attendant, fonts, layout, outside, repairs, student
+from .channel import Channel
+from .fingerprint import fingerprint
+from .preload import import_common, import_kernel
+from .seal import seal
+from .shelf import Shelf
+
+
+class Plan:
+    """What to do before anybody is waiting; equal for all kernels that shall be alike.
+
+    `modules`: to import, in this order. `each`, `total`: seconds they may take. `stack`: the
+    launcher's stack limit and the usual one, in bytes, None when it changed none. `merge_again`:
+    opt in to KSM once more, for Linux before 6.10. `fonts`: 1 when the font list was seen to.
+    """
+
+    def __init__(self, text: str) -> None:
+        fields: dict[str, Any] = json.loads(text)
+        self.modules: list[str] = fields["modules"]
+        self.each: float = fields["each"]
+        self.total: float = fields["total"]
+        self.stack: tuple[int, int] | None = tuple(fields["stack"]) if fields["stack"] else None
+        self.merge_again: bool = fields["merge_again"]
+        self.fonts: int = fields["fonts"]
+        self._fields = fields
+
+    def without(self, name: str) -> str:
+        """The same plan, but for one module, as text."""
+        modules = [module for module in self.modules if module != name]
+        return json.dumps({**self._fields, "modules": modules})
+
+    def with_fonts(self) -> str:
+        """The same plan, as text, once there is a font list or cannot be one."""
+        return json.dumps({**self._fields, "fonts": 1})
+
+
+def main(descriptor: int, text: str) -> None:
+    """Prepare, wait, become the kernel. Ends this process when the provisioner is gone."""
+    plan = Plan(text)
+    channel = Channel(descriptor)
+    gc.disable()
+    began = time.monotonic()
+    notes: list[str] = []
+    if plan.merge_again:
+        _note(notes, layout.opt_in_again())
+    if plan.stack is not None:
+        _note(notes, layout.restore_stack_limit(plan.stack[1]))
+    shelf = _prepare(plan, channel)
+    _note(notes, layout.restore_randomisation())
+    mark = fingerprint(plan.modules)
+    mark_ready = {
+        "fingerprint": mark,
+        "notes": notes,
+        "seconds": round(time.monotonic() - began, 3),
+        "shelved": len(shelf),
+    }
+    channel.say("ready", json.dumps(mark_ready))
+    del mark, mark_ready, notes
+    sealed = seal()
+    fields = channel.assignment()
+    if fields is None:
+        os._exit(0)
+    shelf.keep(sealed)
+    _become(student.Assignment(fields), shelf, channel)
+
+
+def _prepare(plan: Plan, channel: Channel) -> Shelf:
+    """Everything that is the same for all students."""
+    if not plan.fonts and "matplotlib.pyplot" in plan.modules and not fonts.listed():
+        channel.say("import", "matplotlib.font_manager")
+        fonts.make_list(plan.each)
+        _begin_again(plan, plan.with_fonts(), channel)
+    import_kernel(channel.say)
+    shelf = Shelf()
+    dropped = import_common(plan.modules, shelf, each=plan.each, total=plan.total, say=channel.say)
+    if dropped is not None:
+        channel.say("dropped", json.dumps([dropped.name, dropped.reason]))
+        _begin_again(plan, plan.without(dropped.name), channel)
+    shelf.repairs = repairs.for_loaded(shelf.modules)
+    gc.collect()
+    layout.trim_heap()
+    gc.freeze()
+    gc.enable()
+    return shelf
+
+
+def _become(assignment: student.Assignment, shelf: Shelf, channel: Channel) -> None:
+    import runpy
+
+    try:
+        student.enter(assignment)
+        folders = student.own_folders()
+        loaded = {name.partition(".")[0] for name in sys.modules} | shelf.tops()
+        sentence = student.shadowed(folders, loaded)
+        if sentence is not None:
+            raise student.UnsuitedError(sentence)
+    except student.UnsuitedError as err:
+        channel.say("cannot", str(err))
+        os._exit(0)
+    student.extend_path(folders)
+    student.name_process(assignment)
+    student.parent_of_kernel()
+    outside.show(assignment.command, assignment.environment)
+    attendant.attach_at_start(assignment.report, assignment.settings)
+    channel.say("took")
+    channel.close()
+    runpy._run_module_as_main(assignment.module)  # type: ignore[attr-defined]  # what -m calls
+
+
+def _note(notes: list[str], problem: str | None) -> None:
+    if problem is not None:
+        notes.append(problem)
+
+
+def _begin_again(plan: Plan, text: str, channel: Channel) -> None:
+    """Replace this process by a fresh one: half of a module is imported here."""
+    if plan.stack is not None:
+        layout.set_stack_limit(plan.stack[0])
+    command = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
+    entries = Path("/proc/self/environ").read_bytes().split(b"\0")
+    environment = dict(entry.partition(b"=")[::2] for entry in entries if b"=" in entry)
+    channel.keep_over_exec()
+    os.execve(sys.executable, [*command[:-1], text.encode()], environment)

@@ -1,0 +1,88 @@
+"""What makes aligned kernels alike: program, environment and plan. Kernels of one recipe merge."""
+
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .command import ALIGNED, PythonKernel
+
+#: Imported before the student comes, where installed: what the first cell of a course imports.
+DEFAULT_MODULES = (
+    "numpy",
+    "numpy.random",
+    "pandas",
+    "matplotlib.pyplot",
+    "matplotlib_inline.backend_inline",
+    "scipy",
+    "sklearn",
+)
+_KEPT_DESCRIPTOR = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """`program` is an absolute path; `layout` as in `launch`; `environment` sorted pairs."""
+
+    program: str
+    options: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    modules: tuple[str, ...]
+    each_seconds: float
+    total_seconds: float
+    layout: str = "fixed"
+    usual_stack: int = 0
+    merge_again: bool = False
+
+    def command(self) -> list[str]:
+        """The command line that the launcher becomes."""
+        plan = {
+            "modules": list(self.modules),
+            "each": self.each_seconds,
+            "total": self.total_seconds,
+            "stack": None if self.layout == "fixed" else [int(self.layout), self.usual_stack],
+            "merge_again": self.merge_again,
+            "fonts": 0,
+        }
+        start = [str(ALIGNED), str(_KEPT_DESCRIPTOR), json.dumps(plan)]
+        return [self.program, *self.options, *start]
+
+
+def assignment(
+    kernel: PythonKernel,
+    *,
+    command: list[str],
+    environment: Mapping[str, str],
+    folder: str,
+    report: str | None,
+    quiet_seconds: float,
+) -> bytes:
+    """Whom an aligned kernel is to become, as one line for its socket."""
+    fields = {
+        "command": command,
+        "module": kernel.module,
+        "arguments": list(kernel.arguments),
+        "environment": dict(environment),
+        "folder": folder,
+        "report": report,
+        "settings": {"quiet_seconds": quiet_seconds},
+    }
+    return json.dumps(fields).encode() + b"\n"
+
+
+def private_cache(temporary: Path | None = None) -> str:
+    """A folder for caches of the preload (fonts), at the same path for all of one uid.
+
+    Errors: OSError when somebody else owns it or others may write there.
+    """
+    base = temporary if temporary is not None else Path(tempfile.gettempdir())
+    # Ten digits: the length of a path shifts the heap.
+    folder = base / f"samepage-{os.getuid():010d}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise PermissionError(f"{folder} is not a folder of this user alone")
+    return str(folder)

@@ -1,0 +1,1 @@
+"""Processes of the node that own the pages a class has in common."""

@@ -1,0 +1,1 @@
+"""What would merge, before anything is switched on."""

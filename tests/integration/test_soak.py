@@ -1,0 +1,31 @@
+"""A minute of the soak: students come, work, are killed and go, on the machine's real KSM. Root."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.integration.agentrun import REPO
+from tests.integration.test_agent_ksm import _nobody_else_steers as _nobody_else_steers
+from tests.integration.test_agent_ksm import pytestmark as on_real_ksm
+
+pytestmark = [
+    *on_real_ksm,
+    pytest.mark.skipif(os.geteuid() != 0, reason="gives every student a user of its own"),
+    pytest.mark.timeout(420),
+]
+
+
+def test_a_minute_of_coming_and_going() -> None:
+    command = [sys.executable, "-m", "benchmarks.soak", "--minutes", "1", "--students", "3"]
+    done = subprocess.run(
+        [*command, "--way", "stock"],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "deeds: {'come'" in done.stdout

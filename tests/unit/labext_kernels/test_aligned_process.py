@@ -1,0 +1,49 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from labext.kernels.aligned_process import NotAlignedError, Progress
+from labext.kernels.secret import layout_from, stack_limit
+
+
+def test_a_start_that_goes_well() -> None:
+    progress = Progress()
+    for line in ("merge yes", "layout yes", "import numpy", 'dropped ["pandas", "too slow"]'):
+        assert progress.take(line) is None
+    answer = {"fingerprint": {"layout": "ab"}, "notes": ["n"], "seconds": 1.5, "shelved": 3}
+    ready = progress.take(f"ready {json.dumps(answer)}")
+    assert ready is not None
+    assert ready.dropped == (("pandas", "too slow"),)
+    assert ready.fingerprint == {"layout": "ab"}
+
+
+@pytest.mark.parametrize(
+    ("line", "reason", "merge_refused"),
+    [
+        ("merge no Operation not permitted", "opt-in (Operation not permitted)", True),
+        ("layout no Operation not permitted", "fixed layout (Operation not permitted)", False),
+        ("exec No such file", "cannot run", False),
+    ],
+)
+def test_refusals_last(line: str, reason: str, merge_refused: bool) -> None:
+    with pytest.raises(NotAlignedError) as caught:
+        Progress().take(line)
+    assert reason in caught.value.reason
+    assert caught.value.lasting
+    assert caught.value.merge_refused is merge_refused
+
+
+def test_the_secret_moves_the_layout() -> None:
+    seen = {stack_limit(bytes([number]) * 16) for number in range(200)}
+    assert len(seen) == 200
+    assert all(limit % 4096 == 0 and 1 << 30 <= limit < 1 << 40 for limit in seen)
+
+
+def test_a_secret_that_cannot_be_used_is_no_reason_for_the_known_layout(tmp_path: Path) -> None:
+    with pytest.raises(NotAlignedError, match="cannot be read"):
+        layout_from(str(tmp_path / "missing"))
+    (tmp_path / "short").write_bytes(b"abc")
+    with pytest.raises(NotAlignedError, match="shorter than"):
+        layout_from(str(tmp_path / "short"))
+    assert layout_from("")[0] == "fixed"
