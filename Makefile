@@ -22,7 +22,8 @@ lint: ## format, lint, types, import rules, shell scripts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck scripts/*.sh .ci/run
+	$(BIN)/shellcheck -x scripts/*.sh images/*.sh images/*/*.sh .ci/run
+	$(BIN)/hadolint --failure-threshold warning images/*/Dockerfile
 
 check-lab: ## lint and unit tests of the JupyterLab extension
 	cd labext/lab && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent lint && PATH="$(CURDIR)/$(BIN):$$PATH" npm test --silent
@@ -37,11 +38,14 @@ format: ## rewrite the sources in the house's format
 	$(BIN)/ruff check --fix .
 	cd labext/lab && npm run --silent lint:fix
 
-bench: ## every benchmark; rewrites docs/benchmarks/
+bench: ## every benchmark (two hours or so); rewrites docs/benchmarks/
 	@scripts/setup.sh bench
 	$(BIN)/python -m benchmarks.server_start
 	$(BIN)/python -m benchmarks.agent_cost
 	$(BIN)/python -m benchmarks.proxy
+	$(BIN)/python -m benchmarks.course_pull
+	$(BIN)/python -m benchmarks.course_rush
+	$(BIN)/python -m benchmarks.memory
 
 screenshots: ## rewrite the pictures in docs/
 	@scripts/setup.sh test
@@ -50,6 +54,9 @@ screenshots: ## rewrite the pictures in docs/
 settings: ## rewrite docs/settings.md from the settings themselves
 	PYTHONPATH=. $(BIN)/python scripts/settings_page.py
 	$(BIN)/python scripts/course_schema.py
+
+manifests: ## rewrite daemonset.yaml, the kustomize overlays and the Helm chart from deploy/kustomize/base
+	PYTHONPATH=. $(BIN)/python scripts/manifests.py
 
 wheel: ## dist/*.whl and *.tar.gz
 	@scripts/setup.sh test
@@ -62,4 +69,4 @@ constraints: ## rewrite constraints.txt from what is installed in .venv
 clean: ## everything that was built or installed here
 	rm -rf .venv .demo .cache dist build labext/labextension labext/lab/lib labext/lab/node_modules *.egg-info
 
-.PHONY: help demo test lint check-lab check-python format bench screenshots settings wheel constraints clean
+.PHONY: help demo test lint check-lab check-python format bench screenshots settings manifests wheel constraints clean

@@ -12,8 +12,9 @@ class Samepage(LoggingConfigurable):
     """Settings of Samepage in the Jupyter server (`c.Samepage.*` in `jupyter_server_config.py`)."""
 
     agent_url = Unicode(
-        help="""Address of the node agent, such as http://127.0.0.1:9747. An empty text turns the
-        node panel off. Default: $SAMEPAGE_AGENT_URL, else http://127.0.0.1:9747."""
+        help="""Address of the node agent, such as http://127.0.0.1:9747, or
+        unix:///run/samepage/node.sock for a socket. An empty text turns the node panel off.
+        Default: $SAMEPAGE_AGENT_URL, else http://127.0.0.1:9747."""
     ).tag(config=True)
 
     @default("agent_url")

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from jsonschema import Draft202012Validator
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
+
+from labext.unixhttp import unix_client
 
 AgentState = Literal["ok", "absent", "error", "off"]
 
@@ -95,11 +97,13 @@ class _NoAnswerError(Exception):
 
 
 class NodeClient:
-    """Asks the node agent at `url` (empty: never)."""
+    """Asks the node agent at `url` (empty: never): http://host:port or unix:///path."""
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
         self._url = url.rstrip("/")
         self._timeout = timeout_seconds
+        scheme, _, path = url.partition("://")
+        self._socket = path if scheme == "unix" else None
 
     async def ask(self) -> NodeAnswer:
         """Node and history, asked for side by side. Raises nothing that the agent could cause."""
@@ -138,13 +142,7 @@ class NodeClient:
 
     async def _get(self, path: str) -> dict[str, Any]:
         try:
-            answer = await AsyncHTTPClient().fetch(
-                self._url + path,
-                connect_timeout=self._timeout,
-                request_timeout=self._timeout,
-                follow_redirects=False,
-                headers={"Accept": "application/json"},
-            )
+            answer = await self._fetch(path)
         except HTTPClientError as err:
             if err.code == 599:
                 raise _WrongAnswerError(f"did not answer within {self._timeout:g} s") from err
@@ -160,6 +158,22 @@ class NodeClient:
         if not isinstance(value, dict):
             raise _WrongAnswerError(f"answered {path} with something that is not a JSON object")
         return value
+
+    async def _fetch(self, path: str) -> HTTPResponse:
+        wanted: dict[str, Any] = {
+            "connect_timeout": self._timeout,
+            "request_timeout": self._timeout,
+            "follow_redirects": False,
+            "headers": {"Accept": "application/json"},
+        }
+        if self._socket is None:
+            return await AsyncHTTPClient().fetch(self._url + path, **wanted)
+        client = unix_client(self._socket)
+        try:
+            # A socket has no host of its own; the agent answers to localhost.
+            return await client.fetch(f"http://localhost{path}", **wanted)
+        finally:
+            client.close()
 
     def _explain(self, error: _WrongAnswerError | _NoAnswerError) -> NodeAnswer:
         if isinstance(error, _NoAnswerError):

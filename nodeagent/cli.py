@@ -1,4 +1,4 @@
-"""`samepage-agent run | status | check | estimate | donors | unmerge | restore | course-cache`."""
+"""`samepage-agent run | reader | status | check | estimate | donors | unmerge | ...`."""
 
 import argparse
 import os
@@ -43,7 +43,12 @@ def _parser() -> argparse.ArgumentParser:
     listen = argparse.ArgumentParser(add_help=False)
     listen.add_argument("--listen", metavar="HOST:PORT", help="address (127.0.0.1:9747)")
 
-    run = commands.add_parser("run", parents=[places, listen], help="run until stopped")
+    facts = argparse.ArgumentParser(add_help=False)
+    facts.add_argument("--facts-socket", metavar="FILE", help="between reader and tuner (none)")
+    facts.add_argument("--facts-uids", metavar="UIDS", help="believed there besides root (none)")
+
+    run = commands.add_parser("run", parents=[places, listen, facts], help="run until stopped")
+    run.add_argument("--node-socket", metavar="FILE", help="totals for every user here (none)")
     run.add_argument(
         "--mode", metavar="|".join(MODES), help="auto: tune where it may, else observe"
     )
@@ -71,9 +76,21 @@ def _parser() -> argparse.ArgumentParser:
         ("--exit-with-parent", "exit_with_parent", "yes", "stop when the starter ends"),
     ):
         run.add_argument(flag, dest=field, action="store_const", const=value, help=text)
-    commands.add_parser("status", parents=[places, listen], help="ask a running agent")
+    reader = commands.add_parser(
+        "reader", parents=[places, facts], help="read processes for a run that may not"
+    )
+    reader.add_argument("--invite-cgroup", metavar="REGEX", help="cgroups that should opt in (any)")
+    reader.add_argument("--invite-uids", metavar="UIDS", help="users that should opt in (any)")
+    reader.add_argument("--log-format", metavar="text|json", help="of the log on stderr (text)")
+    reader.add_argument(
+        "--check", dest="action", action="store_const", const="check", help="does one answer?"
+    )
+    status = commands.add_parser("status", parents=[places, listen], help="ask a running agent")
+    status.add_argument(
+        "--quiet", dest="action", action="store_const", const="quiet", help="exit status only"
+    )
     commands.add_parser(
-        "check", parents=[places, listen], help="what would work here, and what not"
+        "check", parents=[places, listen, facts], help="what would work here, and what not"
     )
     estimate = commands.add_parser("estimate", help="what would merge, before it is switched on")
     estimate_flags(estimate)
@@ -81,13 +98,21 @@ def _parser() -> argparse.ArgumentParser:
     donors.add_argument("--count", type=int, default=2, metavar="N", help="how many (2)")
     donors.add_argument("--donor-warm", metavar="S", help="until a donor says ready (60)")
     donors.add_argument("donor", nargs=argparse.REMAINDER, metavar="-- PROGRAM ...")
-    commands.add_parser("unmerge", parents=[places], help="take all merging back, if it fits")
+    commands.add_parser(
+        "unmerge", parents=[places, facts], help="take all merging back, if it fits"
+    )
     commands.add_parser("restore", parents=[places], help="undo what a killed agent left in KSM")
     cache = commands.add_parser(
         "course-cache", help="the courses kept for all notebooks of this node, once or from cron"
     )
     cache.add_argument("action", choices=("fetch", "status", "prune"))
     _course_cache_flags(cache)
+    gpu = commands.add_parser("gpu", help="decisions on sharing GPUs, made again")
+    gpu_actions = gpu.add_subparsers(dest="gpu_action", required=True, metavar="ACTION")
+    replay = gpu_actions.add_parser("replay", help="make recorded decisions again and compare")
+    replay.add_argument("file", metavar="FILE", help="JSON lines; - is standard input")
+    replay.add_argument("--json", action="store_true", help="each decision as a line of JSON")
+    replay.add_argument("--explain", action="store_true", help="with every GPU not taken")
     return parser
 
 
@@ -104,16 +129,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The console script; returns the exit status."""
     parent = os.getppid()
     flags = vars(_parser().parse_args(arguments))
-    command, action = str(flags.pop("command")), str(flags.pop("action", ""))
+    command, action = str(flags.pop("command")), str(flags.pop("action", None) or "")
     try:
         if command == "estimate":
             return run_estimate(flags)
+        if command == "gpu":
+            return _gpu(flags)
         count, donor = int(flags.pop("count", 2)), flags.pop("donor", [])
         config = load(os.environ, flags)
         if command == "donors":
             return keep_donors(config, donor, count, os.environ)
         if command == "course-cache":
             return _course_cache(action, config, os.environ)
+        if command == "reader":
+            return _reader(action, config)
+        if command == "status":
+            return _status(config, os.environ, quiet=action == "quiet")
         return _COMMANDS[command](config, os.environ, parent)
     except AgentError as err:
         print(f"samepage-agent {command}: {err.message}. {err.fix} [{err.code}]", file=sys.stderr)
@@ -129,10 +160,22 @@ def _run(config: AgentConfig, env: Mapping[str, str], parent: int) -> int:
     return run(config, env, parent=parent)
 
 
-def _status(config: AgentConfig, env: Mapping[str, str], parent: int) -> int:
+def _reader(action: str, config: AgentConfig) -> int:
+    from nodeagent.reader.serve import check_reader, run_reader
+
+    if action == "check":
+        return check_reader(config)
+    configure(config.log_format)
+    return run_reader(config)
+
+
+def _status(config: AgentConfig, env: Mapping[str, str], *, quiet: bool) -> int:
     from nodeagent.status import ask, ask_workloads, summary, workload_lines
 
-    print(summary(ask(config.listen), time.time()))
+    node = ask(config.listen)
+    if quiet:
+        return 0
+    print(summary(node, time.time()))
     workloads = ask_workloads(resolve_paths(config, env)[0])
     if workloads is not None:
         print(workload_lines(workloads))
@@ -155,6 +198,14 @@ def _course_cache(action: str, config: AgentConfig, env: Mapping[str, str]) -> i
 
     configure(config.log_format)
     return run_command(action, config, env)
+
+
+def _gpu(flags: Mapping[str, object]) -> int:
+    from nodeagent.gpu.command import replay_file
+
+    return replay_file(
+        str(flags["file"]), as_json=bool(flags["json"]), explain=bool(flags["explain"])
+    )
 
 
 def _restore(config: AgentConfig, env: Mapping[str, str], parent: int) -> int:
@@ -185,25 +236,21 @@ def _restore(config: AgentConfig, env: Mapping[str, str], parent: int) -> int:
 
 def _unmerge(config: AgentConfig, env: Mapping[str, str], parent: int) -> int:
     from nodeagent.http.words import bytes_text
-    from nodeagent.ksm.facts import KsmFacts
     from nodeagent.ksm.lock import KsmLock
+    from nodeagent.ksm.sources import facts_of
     from nodeagent.ksm.sysfs import KsmDir
     from nodeagent.ksm.unmerge import unmerge
 
     ksm = KsmDir(config.sys_root)
-    facts = KsmFacts(
-        ksm, config.proc_root, clock=time.monotonic, cgroups=config.sys_root / "fs/cgroup"
-    )
     # The lock: a running agent would merge everything again.
     with KsmLock(resolve_paths(config, env)[1]):
-        done = unmerge(ksm, facts.read())
+        done = unmerge(ksm, facts_of(config, ksm).read())
     print(f"Every process has pages of its own again: {bytes_text(done.saved_bytes)} came back.")
     return 0
 
 
 _COMMANDS = {
     "run": _run,
-    "status": _status,
     "check": _check,
     "restore": _restore,
     "unmerge": _unmerge,

@@ -45,6 +45,19 @@ class AgentConfig:
     listen: Address = Address(host="127.0.0.1", port=9747)
     """host:port of the HTTP server. Default 127.0.0.1:9747, this machine only; port 0: any free."""
 
+    node_socket: Path | None = None
+    """Unix socket on which every user of the node may ask for the node's totals too, such as
+    /run/samepage/node/node.sock for students' containers. Default none."""
+
+    facts_socket: Path | None = None
+    """Unix socket between two processes with fewer rights each: samepage-agent reader, who may read
+    the students' processes, answers there, and samepage-agent run asks there. Default none: run
+    reads by itself."""
+
+    facts_uids: tuple[tuple[int, int], ...] = ()
+    """Users whose reader or tuner is believed at the other end of --facts-socket, such as 1000.
+    Default none: root and the own user."""
+
     allow_host: tuple[str, ...] = ()
     """Further Host header names to answer to, comma separated (DNS names through which a proxy or
     Prometheus asks). Default none: loopback names, and IP addresses when listening beyond it."""
@@ -233,6 +246,9 @@ def _path(text: str) -> Path:
 _PARSERS: dict[str, tuple[Callable[[str], object], str]] = {
     "mode": (_mode, "one of auto, tune, observe, off"),
     "listen": (_address, "host:port, such as 127.0.0.1:9747 or [::1]:9747"),
+    "node_socket": (_path, "a file, such as /run/samepage/node/node.sock"),
+    "facts_socket": (_path, "a file, such as /run/samepage-facts/facts.sock"),
+    "facts_uids": (parse_uids, "users or ranges with commas, such as 1000"),
     "allow_host": (_text_list, "names separated by commas, such as node1.example.org"),
     "interval": (_number(1, 3600), "seconds from 1 to 3600, such as 10"),
     "dry_run": (_switch, "yes or no"),

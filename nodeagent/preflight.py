@@ -3,19 +3,18 @@
 import contextlib
 import os
 import socket
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nodeagent.config import Address, AgentConfig, Mode, invitation
+from nodeagent.config import Address, AgentConfig, Mode
 from nodeagent.errors import AgentError, ConfigError, KsmPermissionError, Problem
 from nodeagent.gpu.reader import LIBRARY, library_loads
 from nodeagent.host import find_process, read_memory
 from nodeagent.http.app import bind
 from nodeagent.ksm.decide import HOLD_AT
-from nodeagent.ksm.facts import KsmFacts
 from nodeagent.ksm.lock import KsmLock
+from nodeagent.ksm.sources import facts_of
 from nodeagent.ksm.sysfs import ADVISOR, KsmDir
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -198,17 +197,12 @@ def _lock(lock_file: Path) -> Finding:
 
 def _opted_in(config: AgentConfig, ksm: KsmDir) -> list[Finding]:
     """Donors, uninvited processes and memory limits, as they are now."""
-    facts = KsmFacts(
-        ksm,
-        config.proc_root,
-        clock=time.monotonic,
-        cgroups=config.sys_root / "fs/cgroup",
-        invitation=invitation(config),
-    )
     try:
-        sample = facts.read()
+        sample = facts_of(config, ksm).read()
     except AgentError as err:
         return [Finding(verdict="warn", topic="opted in", text=err.message, fix=err.fix)]
+    if (away := sample.blind) is not None:
+        return [Finding(verdict="warn", topic="opted in", text=away.message, fix=away.fix)]
     seen = sample.opted_in
     if seen.processes is None:
         return [

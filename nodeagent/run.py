@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 
 from nodeagent import __version__
-from nodeagent.config import AgentConfig, invitation, resolve_paths
+from nodeagent.config import Address, AgentConfig, resolve_paths
 from nodeagent.coursecache.folder import CacheFolder
 from nodeagent.coursecache.keeper import CourseKeeper
 from nodeagent.coursecache.pace import Pace
@@ -24,6 +24,7 @@ from nodeagent.host import read_boot_id
 from nodeagent.http.app import (
     PRIVATE_SOCKET,
     bind,
+    bind_node_socket,
     bind_private,
     build_app,
     build_private_app,
@@ -32,8 +33,8 @@ from nodeagent.http.app import (
 from nodeagent.http.private import read_token
 from nodeagent.ksm.control import KsmController
 from nodeagent.ksm.decide import KsmPolicy
-from nodeagent.ksm.facts import KsmFacts
 from nodeagent.ksm.lock import KsmLock
+from nodeagent.ksm.sources import facts_of
 from nodeagent.ksm.state import StateFile
 from nodeagent.ksm.sysfs import KsmDir
 from nodeagent.loop import TICK_SECONDS, Agent
@@ -42,6 +43,8 @@ from nodeagent.preflight import choose_mode
 log = logging.getLogger("nodeagent.run")
 
 _PR_SET_PDEATHSIG = 1
+_LOCAL = Address(host="127.0.0.1", port=0)
+"""A socket has no host name of its own: its clients send localhost."""
 
 
 def stop_with_parent(parent: int) -> None:
@@ -62,6 +65,7 @@ def run(config: AgentConfig, env: Mapping[str, str], *, parent: int) -> int:
     # The address first: a second agent on the same one must not touch KSM.
     sockets = bind(config.listen)
     private: list[socket.socket] = []
+    node_socket: list[socket.socket] = []
     lock = KsmLock(lock_file)
     ksm = KsmDir(config.sys_root, dry_run=config.dry_run)
     try:
@@ -69,13 +73,7 @@ def run(config: AgentConfig, env: Mapping[str, str], *, parent: int) -> int:
         choice = choose_mode(config, ksm, lock, state_dir)
         controller = KsmController(
             ksm=ksm,
-            facts=KsmFacts(
-                ksm,
-                config.proc_root,
-                clock=time.monotonic,
-                cgroups=config.sys_root / "fs/cgroup",
-                invitation=invitation(config),
-            ),
+            facts=facts_of(config, ksm),
             state=StateFile(
                 state_dir, boot_id=read_boot_id(config.proc_root), sys_root=config.sys_root
             ),
@@ -119,11 +117,15 @@ def run(config: AgentConfig, env: Mapping[str, str], *, parent: int) -> int:
         )
         if (opened_private := bind_private(state_dir)) is not None:
             private.append(opened_private)
-        asyncio.run(_serve(agent, config, env, sockets, private, token, parent))
+        if config.node_socket is not None:
+            node_socket.append(bind_node_socket(config.node_socket))
+        asyncio.run(_serve(agent, config, env, sockets, private, node_socket, token, parent))
     finally:
         lock.release()
-        for opened in (*sockets, *private):
+        for opened in (*sockets, *private, *node_socket):
             opened.close()
+        if node_socket and config.node_socket is not None:
+            config.node_socket.unlink(missing_ok=True)
         if private:
             (state_dir / PRIVATE_SOCKET).unlink(missing_ok=True)
     return 0
@@ -154,6 +156,7 @@ async def _serve(
     env: Mapping[str, str],
     sockets: list[socket.socket],
     private: list[socket.socket],
+    node_socket: list[socket.socket],
     token: str | None,
     parent: int,
 ) -> None:
@@ -170,6 +173,9 @@ async def _serve(
     servers = [serve(app, sockets)]
     if private:
         servers.append(serve(build_private_app(agent, listen=config.listen), private))
+    if node_socket:
+        # Without the operator's pages, token or not: students' containers have this socket.
+        servers.append(serve(build_app(agent, listen=_LOCAL), node_socket))
     donors = _donors(config, env)
     tasks = [] if donors is None else [asyncio.create_task(donors.run(stop))]
     keeping = None if keeper is None else asyncio.create_task(keeper.run(stop))

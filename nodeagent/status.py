@@ -44,7 +44,7 @@ def ask(listen: Address) -> dict[str, Any]:
         connection.close()
 
 
-class _OverSocket(http.client.HTTPConnection):
+class OverSocket(http.client.HTTPConnection):
     """HTTP on a Unix socket."""
 
     def __init__(self, path: Path) -> None:
@@ -60,7 +60,7 @@ class _OverSocket(http.client.HTTPConnection):
 
 def ask_workloads(state_dir: Path) -> dict[str, Any] | None:
     """/v1/workloads from the agent's own socket; None when this user may not or none is there."""
-    connection = _OverSocket(state_dir / PRIVATE_SOCKET)
+    connection = OverSocket(state_dir / PRIVATE_SOCKET)
     try:
         connection.request("GET", "/v1/workloads")
         answer = connection.getresponse()

@@ -197,8 +197,11 @@ class MergeHandler(CourseFileHandler):
         content = body.get("content")
         if not isinstance(content, str):
             raise _bad("content must be a text.")
+        known = body.get("known")
+        if known is not None and not isinstance(known, str):
+            raise _bad("known must be a SHA-256 in hexadecimal digits.")
         path = self._text(body, "path")
-        merge = partial(acts.merge_unsaved, path=path, unsaved=content.encode())
+        merge = partial(acts.merge_unsaved, path=path, unsaved=content.encode(), known=known)
         self.finish(asdict(await self._act(course_id, merge)))
 
 

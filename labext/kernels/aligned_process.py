@@ -79,6 +79,8 @@ class Progress:
         elif word == "layout" and rest != "yes":
             answer = rest.removeprefix("no ")
             raise NotAlignedError(f"Linux refused a fixed layout ({answer})", lasting=True)
+        elif word == "streams":
+            raise NotAlignedError(f"its standard streams could not be set aside ({rest})")
         elif word == "exec":
             raise NotAlignedError(f"its program cannot run ({rest})", lasting=True)
         elif word == "import":

@@ -9,7 +9,9 @@ the command runs all the same. REPORT_FD is closed by a successful exec.
 LAYOUT ``fixed`` or a number of bytes: the command is the start of an aligned kernel. Address
 randomisation is off in it; a number becomes its stack limit, which moves all mappings by an amount
 that only those know who know the number. REPORT_FD is a socket and stays open in the command, as
-descriptor 3. When a step is refused the launcher ends: there is another way to start the kernel.
+descriptor 3. Descriptors 0 to 2 are kept as 4 to 6 and are the null device until the kernel knows
+whose it is: what Python allocates for a file, a pipe and a terminal differs. When a step is refused
+the launcher ends: there is another way to start the kernel.
 
 Report, lines of text on REPORT_FD: ``merge yes`` or ``merge no REASON``; with a layout
 ``layout yes`` or ``layout no REASON``; ``exec REASON`` when exec itself failed.
@@ -29,6 +31,7 @@ import sys
 PR_SET_MEMORY_MERGE = 67
 ADDR_NO_RANDOMIZE = 0x0040000
 KEPT_DESCRIPTOR = 3
+KEPT_STREAMS = (4, 5, 6)
 
 
 def opt_in() -> str | None:
@@ -93,6 +96,31 @@ def restore_signals() -> None:
             signal.signal(name, signal.SIG_DFL)
 
 
+def set_streams_aside() -> None:
+    """Keep descriptors 0 to 2 as 4 to 6, those that are open, and put the null device there.
+
+    Whatever else is open at these numbers is closed. Errors: OSError.
+    """
+    for number, kept in enumerate(KEPT_STREAMS):
+        try:
+            os.dup2(number, kept)
+        except OSError:  # it is closed, and is to be closed in the kernel
+            with_nothing(kept)
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(null, number)
+    if null > 2:
+        os.close(null)
+
+
+def with_nothing(descriptor: int) -> None:
+    """Close it if it is open."""
+    try:
+        os.close(descriptor)
+    except OSError:
+        return
+
+
 def original_environment() -> dict[bytes, bytes]:
     """The environment this process was started with, before Python changed it."""
     try:
@@ -130,8 +158,15 @@ def main(argv: list[str]) -> int:
         environment.pop(b"JPY_PARENT_PID", None)
         if descriptor != KEPT_DESCRIPTOR:
             os.dup2(descriptor, KEPT_DESCRIPTOR)
+            os.close(descriptor)
+            descriptor = KEPT_DESCRIPTOR
         else:
             os.set_inheritable(descriptor, True)
+        try:
+            set_streams_aside()
+        except OSError as err:
+            report(descriptor, f"streams {err}")
+            return 0
     restore_signals()
     try:
         os.execvpe(command[0], command, environment)

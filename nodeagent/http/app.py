@@ -94,6 +94,22 @@ def bind_private(folder: Path) -> socket.socket | None:
         return None
 
 
+def bind_node_socket(path: Path) -> socket.socket:
+    """A socket every user may open, for totals of the node. PortError: taken, or cannot be made."""
+    if _answers(path):
+        raise PortError(
+            f"Another agent answers on {path}", fix="Stop it, or give another --node-socket."
+        )
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        return netutil.bind_unix_socket(str(path), mode=0o666)
+    except (OSError, ValueError) as err:
+        raise PortError(
+            f"Cannot answer on {path}: {err}",
+            fix="Give --node-socket in a folder this user may write to.",
+        ) from err
+
+
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:

@@ -104,7 +104,7 @@ class KsmController:
                 phase=self._goal.phase, why=self._goal.why, problem=err.problem, failed=True
             )
         self._enter(sample)
-        problem = self._mode_problem
+        problem = self._mode_problem or sample.blind
         if self._mode == "observe":
             self._goal = law.observe(sample, self._goal, self._mode_why)
         else:

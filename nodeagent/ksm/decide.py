@@ -10,7 +10,7 @@ that the pass under way does not count. Hence three ends of a pass from the even
     settle  further passes while the last one still gained
     verify  slow passes now and then: ksmd's numbers freeze while it is stopped, and pages that were
             written to (and so copied) are merged again only by another pass
-    hold    a guard stopped ksmd: a container near its memory limit, an uninvited process
+    hold    a guard stopped ksmd: a container near its memory limit, an uninvited process, no reader
     yield   somebody else steers KSM: hands off
     watch   observe mode
 
@@ -150,6 +150,10 @@ def _account(sample: KsmSample, memory: KsmMemory) -> KsmMemory:
     if counter is None:
         before = spent[-1][1] if spent else 0.0
         counter = before + memory.planned_cores * max(now - last_time, 0.0)
+    elif spent and memory.ksmd_cpu is None and memory.sample_time is not None:
+        # The counter has come into sight: what was only estimated goes on from where it stands.
+        estimate = spent[-1][1] + memory.planned_cores * max(now - last_time, 0.0)
+        spent = tuple((time, value + counter - estimate) for time, value in spent)
     if spent and (counter < spent[-1][1] or now < spent[-1][0]):
         spent = ()
     spent = (*spent, (now, counter))
@@ -371,6 +375,9 @@ def decide(
 
 def _guard(sample: KsmSample, last: KsmGoal, policy: KsmPolicy) -> str | None:
     """Why ksmd must stand still now; None: it need not."""
+    if sample.blind is not None:
+        # Without processes and limits every number of a scan would be a guess.
+        return "nobody tells which processes opted in and what their limits are: ksmd stands"
     if policy.uninvited_stop and sample.uninvited:
         count = sample.uninvited
         return f"{count} opted-in process{'' if count == 1 else 'es'} nobody expected: ksmd stands"

@@ -5,14 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nodeagent.errors import KsmUnsupportedError
-from nodeagent.host import find_process, read_memory, read_pressure, read_vmstat
-from nodeagent.ksm.processes import OptedIn, ProcessWatch
+from nodeagent.errors import KsmUnsupportedError, Problem
+from nodeagent.host import read_memory, read_pressure, read_vmstat
+from nodeagent.ksm.local import LocalProcesses, ProcessFacts
+from nodeagent.ksm.processes import OptedIn
 from nodeagent.ksm.sysfs import ADVISOR, KsmDir
 from nodeagent.workloads.invite import Invitation
-from nodeagent.workloads.memcg import Charge, Memcgs, Merged
-
-_CHARGES_SECONDS = 4.0
+from nodeagent.workloads.memcg import Charge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +59,8 @@ class KsmSample:
     """Counter: copies made because a merged page was written to (vmstat cow_ksm)."""
     charges: tuple[Charge, ...] = field(default=(), repr=False)
     """Memory cgroups with a limit that have opted-in processes."""
+    blind: Problem | None = None
+    """Why nothing is known of processes and limits (the reader is away); None: it is."""
 
     @property
     def limit_ratio(self) -> float | None:
@@ -83,7 +84,10 @@ class KsmSample:
 
 
 class KsmFacts:
-    """Reads KsmSample from sysfs and procfs. Not safe for two threads."""
+    """Reads KsmSample from sysfs and procfs. Not safe for two threads.
+
+    `processes`: who tells about processes; None: procfs is read here.
+    """
 
     def __init__(
         self,
@@ -94,22 +98,19 @@ class KsmFacts:
         page_bytes: int | None = None,
         cgroups: Path | None = None,
         invitation: Invitation | None = None,
+        processes: ProcessFacts | None = None,
     ) -> None:
         self._ksm = ksm
         self._proc = proc
         self._clock = clock
         self._page_bytes = page_bytes or os.sysconf("SC_PAGESIZE")
-        self._tick_hz = os.sysconf("SC_CLK_TCK")
-        self._ksmd: int | None = None
-        self._watch = ProcessWatch(proc, page_bytes=self._page_bytes, invitation=invitation)
-        self._cgroups = cgroups
-        self._memcgs: Memcgs | None = None
-        self._charges: tuple[Charge, ...] = ()
-        self._charges_read = -_CHARGES_SECONDS
+        self._processes = processes or LocalProcesses(
+            proc, page_bytes=self._page_bytes, cgroups=cgroups, invitation=invitation
+        )
 
     def arrivals(self) -> bool:
         """A quick look: has a process opted in since the last reading?"""
-        return self._watch.arrivals(self._clock())
+        return self._processes.arrivals(self._clock())
 
     def read(self) -> KsmSample:
         """Everything. KsmUnsupportedError, KsmReadError or HostReadError when it cannot be told."""
@@ -117,7 +118,7 @@ class KsmFacts:
         memory = read_memory(self._proc)
         smart = self._ksm.read("smart_scan")
         zero = self._ksm.read("use_zero_pages")
-        opted_in = self._watch.survey(now)
+        reading = self._processes.read(now, memory.total_bytes)
         return KsmSample(
             time=now,
             run=self._need("run"),
@@ -133,43 +134,18 @@ class KsmFacts:
             pages_scanned=self._ksm.read("pages_scanned"),
             full_scans=self._need("full_scans"),
             general_profit=self._ksm.read("general_profit"),
-            ksmd_cpu_seconds=self._ksmd_cpu(),
+            ksmd_cpu_seconds=reading.ksmd_cpu_seconds,
             total_bytes=memory.total_bytes,
             available_bytes=memory.available_bytes,
             memory_stall=read_pressure(self._proc, "memory"),
             cpu_stall=read_pressure(self._proc, "cpu"),
-            opted_in=opted_in,
+            opted_in=reading.opted_in,
             page_bytes=self._page_bytes,
             use_zero_pages=None if zero is None else zero == 1,
             cow_faults=read_vmstat(self._proc, "cow_ksm"),
-            charges=self._read_charges(opted_in, memory.total_bytes, now),
+            charges=reading.charges,
+            blind=reading.blind,
         )
-
-    def _read_charges(self, seen: OptedIn, total: int, now: float) -> tuple[Charge, ...]:
-        """Kept for some seconds: with a hundred containers a reading is no trifle."""
-        if self._cgroups is None or now - self._charges_read < _CHARGES_SECONDS:
-            return self._charges
-        if self._memcgs is None:
-            self._memcgs = Memcgs(
-                self._cgroups,
-                total_bytes=total,
-                private=self._watch.private_bytes,
-                merged_now=self._watch.merged_now,
-            )
-        self._charges_read = now
-        self._charges = self._memcgs.charges(
-            (
-                Merged(
-                    path=member.workload.memory_path,
-                    pid=member.pid,
-                    merged_bytes=member.merged_bytes or 0,
-                )
-                for member in seen.members
-                if member.workload.memory_path is not None and not member.donor
-            ),
-            now,
-        )
-        return self._charges
 
     def _need(self, name: str) -> int:
         value = self._ksm.read(name)
@@ -179,21 +155,3 @@ class KsmFacts:
                 fix="Use a kernel with CONFIG_KSM. Memory and GPUs are reported all the same.",
             )
         return value
-
-    def _ksmd_cpu(self) -> float | None:
-        if self._ksmd is None:
-            self._ksmd = find_process(self._proc, "ksmd")
-        if self._ksmd is None:
-            return None
-        folder = self._proc / str(self._ksmd)
-        try:
-            # Nanoseconds; needs CONFIG_SCHED_INFO. Source: Documentation/scheduler/sched-stats.
-            return int((folder / "schedstat").read_text(encoding="ascii").split()[0]) / 1e9
-        except (OSError, ValueError, IndexError):
-            pass
-        try:
-            fields = (folder / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / self._tick_hz
-        except (OSError, ValueError, IndexError):
-            self._ksmd = None
-            return None

@@ -1,11 +1,12 @@
 """Which processes have opted in to KSM, and how much memory they bring. Reads cheap files only."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nodeagent.workloads.cgroup import Workload, parse_cgroup
 from nodeagent.workloads.invite import Invitation
+from nodeagent.workloads.namespace import from_root
 from nodeagent.workloads.owner import Owner, owner_of
 
 _YOUNG_SECONDS = 30.0
@@ -106,6 +107,10 @@ def parse_ksm_stat(text: str) -> ProcessStat | None:
 class ProcessWatch:
     """Looks at the processes below `proc`, cheaply and repeatedly.
 
+    `own_user`: count what this user may read and pass over the rest, for a reader that runs as the
+    students' user; else a process that may not be read makes the totals unknown.
+    `cgroup_root`: where this process's cgroup namespace begins, `/` outside one.
+
     `survey` reads every process; `arrivals` only those that are new or young, for the quick look
     between two surveys. Not safe for two threads.
     """
@@ -117,11 +122,15 @@ class ProcessWatch:
         page_bytes: int,
         invitation: Invitation | None = None,
         own_pid: int | None = None,
+        own_user: bool = False,
+        cgroup_root: str = "/",
     ) -> None:
+        self._cgroup_root = cgroup_root
         self._proc = str(proc)
+        self._own_user = own_user
         self._page_bytes = page_bytes
         self._invitation = invitation or Invitation()
-        self._own_pid = os.getpid() if own_pid is None else own_pid
+        self._own_pid = pid_in(self._proc) if own_pid is None else own_pid
         self._first_seen: dict[str, float] = {}
         self._where: dict[str, Place] = {}
         self._others: dict[str, Place] = {}
@@ -151,7 +160,7 @@ class ProcessWatch:
                     continue
                 private = self._private_bytes(pid)
             except PermissionError:
-                denied = True
+                denied = not self._own_user
                 continue
             where[pid] = self._known_place(pid, now, home)
             found.append(self._member(pid, stat, private, where[pid]))
@@ -273,6 +282,9 @@ class ProcessWatch:
         if text is None:
             return None
         workload = parse_cgroup(text)
+        if self._cgroup_root != "/" and workload.memory_path is not None:
+            path = from_root(workload.memory_path, self._cgroup_root)
+            workload = replace(workload, memory_path=path)
         # Neither can be had by a student's process: not the agent's cgroup, not its parenthood.
         donor = home is not None and (_same_home(workload, home.workload) or self._descends(pid))
         return Place(workload=workload, uid=uid, donor=donor)
@@ -287,6 +299,14 @@ class ProcessWatch:
             if pid == str(self._own_pid):
                 return True
         return False
+
+
+def pid_in(proc: str) -> int:
+    """This process as `proc` numbers it: the host's procfs knows a container's by another pid."""
+    try:
+        return int(os.readlink(f"{proc}/self"))  # noqa: PTH115  # a link's text, no path
+    except (OSError, ValueError):
+        return os.getpid()
 
 
 @dataclass(frozen=True, kw_only=True)

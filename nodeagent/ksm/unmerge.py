@@ -33,6 +33,8 @@ def objection(sample: KsmSample) -> str | None:
             f"Unmerging needs {needed / 2**20:,.0f} MiB with a margin, and "
             f"{sample.available_bytes / 2**20:,.0f} MiB are available"
         )
+    if sample.blind is not None:
+        return f"The containers' memory limits cannot be seen. {sample.blind.message}"
     for charge in sample.charges:
         if charge.alone_bytes > LIMIT_MARGIN * charge.limit_bytes:
             return (

@@ -86,7 +86,7 @@ class Memcgs:
     `private`: RssAnon bytes of a process, None when it is gone. `merged_now`: its merged bytes read
     from its page tables, None when this kernel does not tell; that costs milliseconds, so it is
     asked only where a limit looks close. ksm_stat, the cheap number, does not follow writes while
-    ksmd is stopped.
+    ksmd is stopped. `within`: the processes of a cgroup and those below; None: cgroup.procs tells.
     """
 
     def __init__(
@@ -96,12 +96,14 @@ class Memcgs:
         total_bytes: int,
         private: Callable[[int], int | None],
         merged_now: Callable[[int], int | None],
+        within: Callable[[str], list[int]] | None = None,
     ) -> None:
         self.version = detect(cgroups)
         self._root = cgroups / "memory" if self.version == "v1" else cgroups
         self._total = total_bytes
         self._private = private
         self._merged_now = merged_now
+        self._within = within
         self._unlimited: dict[str, float] = {}
 
     def charges(self, processes: Iterable[Merged], now: float) -> tuple[Charge, ...]:
@@ -176,6 +178,8 @@ class Memcgs:
 
     def _processes(self, level: str) -> list[int]:
         """All in the cgroup and below."""
+        if self._within is not None:
+            return self._within(level)
         found: list[int] = []
         waiting = [self._folder(level)]
         while waiting and len(found) < _MAX_PROCESSES:

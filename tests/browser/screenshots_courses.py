@@ -15,9 +15,10 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser import chromium
 from tests.browser.conftest import RunningDemo, start_demo, stop_demo
+from tests.browser.coursework import COURSE, NOTEBOOK, row, tool, until
+from tests.browser.coursework import work as folder_of
 from tests.browser.lab import Lab
-from tests.browser.test_courses import COURSE, NOTEBOOK, answer, row, sees_note, tool, until
-from tests.browser.test_courses import work as folder_of
+from tests.browser.test_courses import answer, sees_note
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 Scheme = Literal["light", "dark"]

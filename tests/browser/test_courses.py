@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import chromium
 from tests.browser.conftest import RunningDemo, start_demo, stop_demo
+from tests.browser.coursework import (
+    COURSE,
+    NOTEBOOK,
+    active_notebook,
+    course_of,
+    pull,
+    row,
+    source,
+    tool,
+    until,
+    work,
+)
 from tests.browser.lab import Lab
 
-COURSE = "answers-from-data"
-NOTEBOOK = "03-pandas.ipynb"
 MINE = "counts.groupby(counts['time'].dt.hour)"
 ANSWER = f"{MINE}['bikes'].mean().nlargest(3)"
 pytestmark = pytest.mark.xdist_group("ksm")
@@ -36,24 +44,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
         stop_demo(process)
 
 
-def work(demo: RunningDemo) -> Path:
-    return demo.state / "home" / "work" / COURSE
-
-
-def cells(demo: RunningDemo) -> list[dict[str, object]]:
-    content = json.loads((work(demo) / NOTEBOOK).read_text(encoding="utf-8"))
-    found: list[dict[str, object]] = content["cells"]
-    return found
-
-
-def source(demo: RunningDemo, name: str) -> str:
-    return next("".join(map(str, list_of(c["source"]))) for c in cells(demo) if c["id"] == name)
-
-
-def list_of(value: object) -> list[object]:
-    return value if isinstance(value, list) else [value]
-
-
 def answer(demo: RunningDemo) -> None:
     """Be the student, in another program."""
     file = work(demo) / NOTEBOOK
@@ -64,45 +54,12 @@ def answer(demo: RunningDemo) -> None:
     file.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def until(done: Callable[[], object], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
-
-
 @pytest.fixture
 def lab(page: Page, demo: RunningDemo) -> Iterator[Lab]:
     opened = Lab(page, f"{demo.url}&reset")
     yield opened
     page.goto("about:blank")  # as a student leaves: what is unsaved there does not count any more
     assert opened.errors == []
-
-
-def course_of(lab: Lab) -> Locator:
-    course = lab.courses().locator("article").first
-    expect(course).to_have_attribute("data-state", "up_to_date", timeout=60_000)
-    return course
-
-
-def row(lab: Lab, path: str) -> Locator:
-    changes = course_of(lab).locator(".jp-Samepage-changes")
-    line = changes.locator(f'.jp-Samepage-change[data-samepage-file="{path}"]')
-    return line.locator("visible=true").first
-
-
-def tool(lab: Lab, path: str, name: str) -> Locator:
-    line = row(lab, path)
-    line.hover()
-    return line.get_by_role("button", name=re.compile(name))
-
-
-def pull(lab: Lab) -> None:
-    course_of(lab).get_by_role("button", name=re.compile("Pull now")).click()
-
-
-def active_notebook(lab: Lab) -> Locator:
-    return lab.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
 
 
 def test_what_is_new_says_what_happened_to_each_file(lab: Lab) -> None:
@@ -195,6 +152,30 @@ def test_taking_asks_keeps_yours_and_can_be_undone(lab: Lab, demo: RunningDemo) 
     until(lambda: source(demo, "pandas-14") == ANSWER)
     assert not beside.exists()
     expect(taken).to_have_count(0)
+
+
+def test_one_cell_is_taken_in_the_comparison_and_can_be_undone(lab: Lab, demo: RunningDemo) -> None:
+    tool(lab, NOTEBOOK, "Compare").click()
+    view = lab.page.locator(".jp-Samepage-compare")
+    before = (work(demo) / NOTEBOOK).read_bytes()
+    ours = view.locator(".jp-Samepage-cell", has_text="nlargest(3)")
+    ours.get_by_role("button", name=re.compile("^Use the teacher’s version of cell")).click()
+    dialog = lab.page.locator(".jp-Dialog")
+    expect(dialog).to_contain_text(f"It replaces yours in {NOTEBOOK}")
+    dialog.get_by_role("button", name="Cancel").click()
+    assert (work(demo) / NOTEBOOK).read_bytes() == before
+    ours.get_by_role("button", name=re.compile("^Use the teacher’s version of cell")).click()
+    dialog.get_by_role("button", name="Use it").click()
+    until(lambda: "each with its mean" in source(demo, "pandas-14"))
+    assert "nlargest" not in source(demo, "pandas-14")
+    # The comparison shows it at once; the other cells are as they were.
+    expect(ours).to_have_count(0)
+    taken = course_of(lab).locator('.jp-Samepage-newsItem[data-act="take"]')
+    taken.get_by_role("button", name=re.compile("^Undo")).click()
+    dialog.get_by_role("button", name="Undo", exact=True).click()
+    until(lambda: source(demo, "pandas-14") == ANSWER)
+    expect(ours).to_have_count(1)
+    assert (work(demo) / NOTEBOOK).read_bytes() == before
 
 
 def test_a_fresh_copy_by_the_context_menu(lab: Lab, demo: RunningDemo) -> None:

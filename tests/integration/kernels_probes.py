@@ -17,6 +17,20 @@ print(json.dumps({
     'pycache': sys.pycache_prefix, 'timer': signal.getitimer(signal.ITIMER_REAL),
 }), end='')
 """,
+    "streams": """
+import json, os, sys
+def told(number, stream):
+    raw = getattr(stream.buffer, 'raw', stream.buffer)
+    target = os.readlink(f'/proc/self/fd/{number}').partition(':')[0]
+    return [stream.name, stream.mode, stream.encoding, stream.errors, stream.line_buffering,
+        stream.write_through, stream.seekable(), repr(stream.buffer), raw.name, raw.mode,
+        raw.closefd, raw.fileno(), os.get_inheritable(number), target]
+print(json.dumps({
+    'streams': [told(*pair) for pair in enumerate([sys.__stdin__, sys.__stdout__, sys.__stderr__])],
+    'replaced': [type(stream).__name__ for stream in (sys.stdin, sys.stdout, sys.stderr)],
+    'null': sum(os.readlink(f'/proc/self/fd/{n}') == '/dev/null' for n in range(3)),
+}), end='')
+""",
     "outside": """
 import json, os
 pieces = open('/proc/self/cmdline', 'rb').read().split(b'\\0')

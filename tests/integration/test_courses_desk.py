@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import time
@@ -39,9 +40,9 @@ def told(room: Classroom) -> list[tuple[str, bool, dict[str, str]]]:
     return [(i.act, i.undone, {file.path: file.kind for file in i.files}) for i in items]
 
 
-def refused(code: str, act: Any, *arguments: Any) -> CourseError:
+def refused(code: str, act: Any, *arguments: Any, **named: Any) -> CourseError:
     with pytest.raises(CourseError) as caught:
-        act(*arguments)
+        act(*arguments, **named)
     assert caught.value.code == code
     return caught.value
 
@@ -388,6 +389,21 @@ class TestEditedMeanwhile:
         acts.merge_unsaved(place(room), "a.txt", unsaved.encode())
         assert room.files()["a.txt"] == unsaved
         assert room.beside("a.txt", "course") == [theirs]
+
+    def test_unsaved_edits_from_before_two_pulls(self, room: Classroom) -> None:
+        known = hashlib.sha256(TEN.encode()).hexdigest()
+        one = TEN.replace("line 4\n", "first\n")
+        room.teacher.publish({"a.txt": one})
+        room.pull()
+        room.teacher.publish({"a.txt": one.replace("line 8\n", "second\n")})
+        room.pull()
+        unsaved = TEN.replace("line 1\n", "mine\n")
+        acts.merge_unsaved(place(room), "a.txt", unsaved.encode(), known=known)
+        wanted = unsaved.replace("line 4\n", "first\n").replace("line 8\n", "second\n")
+        assert room.files()["a.txt"] == wanted
+        unknown = hashlib.sha256(b"another").hexdigest()
+        refused("changed", acts.merge_unsaved, place(room), "a.txt", b"x", known=unknown)
+        assert room.files()["a.txt"] == wanted
 
     def test_unsaved_cells(self, room: Classroom) -> None:
         update(room, {"lab/n.ipynb": notebook(("one", "x = 1"), ("new", "z"))})

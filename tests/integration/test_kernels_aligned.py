@@ -4,11 +4,12 @@ import json
 import os
 import platform
 import signal
+import socket
 import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
 
 from labext.kernels import ledger as ledger_module
+from labext.kernels.drift import shared_pages
 from labext.kernels.ledger import KernelRecord
 from labext.kernels.spare import keeper
 from labext.kernels.spare_policy import Surroundings
@@ -222,6 +224,52 @@ def test_two_kernels_are_alike(start: Start, aligned: Session) -> None:
     assert sum(a == b for a, b in pairs) > 0.9 * len(pairs)
 
 
+@pytest.fixture
+def streams(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """One of each kind that a server's standard error may be."""
+    near, far = socket.socketpair()
+    reader, writer = os.pipe()
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    terminal, line = os.openpty()
+    with (
+        near,
+        far,
+        log.open("ab") as file,
+        os.fdopen(reader),
+        os.fdopen(writer, "wb") as pipe,
+        os.fdopen(terminal, "rb"),
+        os.fdopen(line, "wb") as typed,
+    ):
+        yield {"file": file, "pipe": pipe, "socket": far, "terminal": typed}
+
+
+def test_kernels_are_alike_whatever_their_streams_are(
+    start: Start, aligned: Session, streams: dict[str, Any]
+) -> None:
+    expected = fingerprint_of(aligned)
+    for kind, stream in streams.items():
+        session = start(stdout=stream, stderr=stream)
+        found = fingerprint_of(session)
+        assert found["layout"] == expected["layout"], kind
+        share = shared_pages(found, expected)
+        assert share is not None
+        assert share > 0.9, kind
+    with_file = start(stderr=streams["file"], traits={"preload_modules": []})
+    with_file.run("import os, sys; os.write(2, b'direct\\n'); print('python', file=sys.__stderr__)")
+    log = Path(streams["file"].name).read_text()
+    assert log.startswith("before\n")
+    assert log.endswith("direct\npython\n")
+
+
+def fingerprint_of(session: Session) -> Mapping[str, Any]:
+    alignment = record_of(session).alignment
+    assert alignment is not None
+    assert alignment.state == "aligned", alignment.reason
+    assert alignment.fingerprint is not None
+    return alignment.fingerprint
+
+
 def test_interrupt_restart_and_shutdown(start: Start) -> None:
     session = start()
     request = session.client.execute("print('begun', flush=True)\nwhile True: pass")
@@ -251,6 +299,13 @@ def test_the_kernel_watches_its_parent(aligned: Session) -> None:
         "import os; print(IPKernelApp.instance().parent_handle == os.getppid(), end='')"
     )
     assert aligned.run(code) == "True"
+
+
+def test_messages_name_the_user(start: Start) -> None:
+    session = start(environment={"USER": "ada"}, traits={"preload_modules": []})
+    fingerprint_of(session)
+    code = "print(get_ipython().kernel.session.username, end='')"
+    assert session.run(code) == "ada"
 
 
 def test_the_debugger_answers(aligned: Session) -> None:

@@ -5,6 +5,7 @@ Errors of all: CourseError, GitError, OSError; nothing was done then.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,18 +68,27 @@ def take_cell(place: Place, path: str, choice: CellChoice, clock: Clock = time.t
     return Done(path=path, beside=None)
 
 
-def merge_unsaved(place: Place, path: str, unsaved: bytes, clock: Clock = time.time) -> Done:
-    """What a student has not saved, merged into a file that a pull changed meanwhile.
+def merge_unsaved(
+    place: Place, path: str, unsaved: bytes, clock: Clock = time.time, *, known: str | None = None
+) -> Done:
+    """What a student has not saved, merged into a file that pulls changed meanwhile.
 
-    The last pull's own merge saw what was on disk; this one starts from that.
+    The pulls' own merges saw what was on disk; this one starts from what the editor had read.
+
+    Args:
+        known: SHA-256 (hex) of the file as the editor knows it. None: as it was before the last
+            pull that wrote it, which is wrong when two pulls did.
+
     """
     with place.changing() as (repository, folder):
-        before = _before_last_pull(repository, path)
+        writes = _writes(repository, path)
         now = read(repository, place, path).yours
-        if before is None or now is None or now.content is None or now.blob != before[1]:
+        if not writes or now is None or now.content is None or now.blob != writes[0][1]:
             raise fresh.changed_meanwhile(path)
         with repository.blobs() as read_blob:
-            base = read_blob(before[0])
+            base = _known(writes, known, read_blob)
+        if base is None:
+            raise fresh.changed_meanwhile(path)
         merged = merge(path, base, unsaved, now.content, merge_file)
         if merged.content != now.content:
             fresh.rewrite(
@@ -93,12 +103,26 @@ def merge_unsaved(place: Place, path: str, unsaved: bytes, clock: Clock = time.t
     return Done(path=path, beside=None)
 
 
-def _before_last_pull(repository: Repository, path: str) -> tuple[str, str] | None:
-    """Blobs of a file before and after the last step that wrote it; None: it was not written."""
-    for step in reversed(steps(repository)):
-        for op in step.journal.ops:
-            if op.path == path and op.act == "write" and op.before and op.after:
-                return op.before.blob, op.after.blob
+def _writes(repository: Repository, path: str) -> list[tuple[str, str]]:
+    """Blobs of a file before and after each step that wrote it, the last step first."""
+    return [
+        (op.before.blob, op.after.blob)
+        for step in reversed(steps(repository))
+        for op in step.journal.ops
+        if op.path == path and op.act == "write" and op.before and op.after
+    ]
+
+
+def _known(
+    writes: list[tuple[str, str]], known: str | None, read_blob: Callable[[str], bytes]
+) -> bytes | None:
+    """The newest content that was replaced and has this hash; None: there is none."""
+    if known is None:
+        return read_blob(writes[0][0])
+    for before, _ in writes:
+        content = read_blob(before)
+        if hashlib.sha256(content).hexdigest() == known:
+            return content
     return None
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import attendant, fonts, layout, outside, repairs, student
+from . import attendant, fonts, layout, outside, repairs, streams, student
 from .channel import Channel
 from .fingerprint import fingerprint
 from .preload import import_common, import_kernel
@@ -109,9 +109,11 @@ def _become(assignment: student.Assignment, shelf: Shelf, channel: Channel) -> N
     except student.UnsuitedError as err:
         channel.say("cannot", str(err))
         os._exit(0)
+    streams.give_back()
     student.extend_path(folders)
     student.name_process(assignment)
     student.parent_of_kernel()
+    student.name_of_user()
     outside.show(assignment.command, assignment.environment)
     attendant.attach_at_start(assignment.report, assignment.settings)
     channel.say("took")
@@ -132,4 +134,5 @@ def _begin_again(plan: Plan, text: str, channel: Channel) -> None:
     entries = Path("/proc/self/environ").read_bytes().split(b"\0")
     environment = dict(entry.partition(b"=")[::2] for entry in entries if b"=" in entry)
     channel.keep_over_exec()
+    streams.keep_over_exec()
     os.execve(sys.executable, [*command[:-1], text.encode()], environment)

@@ -156,3 +156,15 @@ def parent_of_kernel() -> None:
             second = getattr(application, "_static_immutable_initial_values", {})
             if trait in second:
                 second[trait] = handle.default_value
+
+
+def name_of_user() -> None:
+    """jupyter_client reads at its import whose messages these are."""
+    module = sys.modules.get("jupyter_client.session")
+    session: Any = getattr(module, "Session", None)
+    trait = session.class_traits().get("username") if session is not None else None
+    if trait is not None:
+        trait.default_value = os.environ.get("USER", "username")
+        second = getattr(session, "_static_immutable_initial_values", {})
+        if "username" in second:
+            second["username"] = trait.default_value

@@ -65,12 +65,18 @@ export class SnapshotModel<T> implements ISnapshot<T> {
     this._changed.emit();
   }
 
-  /** Ask again for the pace; it changes by itself only with the value. */
-  protected pace(): void {
+  /**
+   * Ask again for the pace; it changes by itself only with the value.
+   *
+   * @returns whether it is a faster one; it holds from the next answer on.
+   */
+  protected pace(): boolean {
     const interval = this._interval(this._snapshot);
-    if (interval !== this._poll.frequency.interval) {
+    const before = this._poll.frequency.interval;
+    if (interval !== before) {
       this._poll.frequency = { interval, backoff: true, max: LONGEST_MS };
     }
+    return interval < before;
   }
 
   dispose(): void {

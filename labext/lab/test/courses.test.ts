@@ -71,6 +71,11 @@ describe('courseEvents', () => {
     expect(kinds(look(course()), look(course({ last_change: 200 })))).toEqual(['delivered']);
   });
 
+  it('sees a delivery also while the next pull runs', () => {
+    const next = course({ state: 'pulling', last_change: 200 });
+    expect(kinds(look(course()), look(next))).toEqual(['delivered', 'pulling']);
+  });
+
   it('tells both when a pull changed files and then failed', () => {
     expect(
       kinds(look(course({ state: 'pulling' })), look({ ...failed, last_change: 200 }))
@@ -91,6 +96,10 @@ describe('courseInterval', () => {
     expect(courseInterval(look(course({ state: 'waiting' })))).toBe(3_000);
     expect(courseInterval(look(course()))).toBe(30_000);
     expect(courseInterval(null)).toBe(30_000);
+  });
+
+  it('looks more often while a document of a course is open', () => {
+    expect(courseInterval(look(course()), true)).toBe(5_000);
   });
 });
 

@@ -83,7 +83,7 @@ export async function reloadClean<T extends OpenDocument>(
 }
 
 /** Whether the file on disk is another one than the document shows. */
-async function isOlder(document: OpenDocument, look: Look): Promise<boolean> {
+export async function isOlder(document: OpenDocument, look: Look): Promise<boolean> {
   const known = document.contentsModel?.last_modified;
   try {
     const { last_modified } = await look(document.path);

@@ -19,15 +19,16 @@ export function courseEvents(before: ICourses | null, after: ICourses): CourseEv
   const events: CourseEvent[] = [];
   for (const course of after.courses) {
     const old = before?.courses.find(candidate => candidate.id === course.id) ?? null;
+    // Also while the next pull runs already.
+    if (old && old.last_change !== course.last_change && course.last_change !== null) {
+      events.push({ kind: 'delivered', course });
+    }
     if (course.state === 'pulling') {
       events.push({ kind: 'pulling', course });
       continue;
     }
     if (course.state === 'waiting') {
       continue;
-    }
-    if (old && old.last_change !== course.last_change && course.last_change !== null) {
-      events.push({ kind: 'delivered', course });
     }
     const ended = old?.state === 'pulling';
     if (course.state === 'failed') {

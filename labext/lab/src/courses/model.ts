@@ -6,13 +6,26 @@ import { SnapshotModel } from '../model';
  * The courses of this server; asked for often while something moves, rarely otherwise.
  */
 export class CoursesModel extends SnapshotModel<ICourses> {
-  constructor(client: Pick<RestClient, 'courses' | 'pull'>) {
+  /**
+   * @param inUse - whether a document of one of the courses is open.
+   */
+  constructor(
+    client: Pick<RestClient, 'courses' | 'pull'>,
+    inUse: (courses: readonly ICourse[]) => boolean = () => false
+  ) {
     super({
       name: 'jupyter-samepage:courses',
       fetch: () => client.courses(),
-      interval: courseInterval
+      interval: snapshot => courseInterval(snapshot, inUse(snapshot?.courses ?? []))
     });
     this._client = client;
+  }
+
+  /** Documents were opened or closed: from now on look as often as that needs. */
+  follow(): void {
+    if (this.pace()) {
+      void this.refresh();
+    }
   }
 
   /** The course of this id; null when unknown. */
@@ -41,10 +54,13 @@ export class CoursesModel extends SnapshotModel<ICourses> {
 }
 
 /** Milliseconds to the next look. */
-export function courseInterval(snapshot: ICourses | null): number {
+export function courseInterval(snapshot: ICourses | null, inUse = false): number {
   const states = snapshot?.courses.map(course => course.state) ?? [];
   if (states.includes('pulling')) {
     return 1_000;
   }
-  return states.includes('waiting') ? 3_000 : 30_000;
+  if (states.includes('waiting')) {
+    return 3_000;
+  }
+  return inUse ? 5_000 : 30_000;
 }

@@ -26,10 +26,21 @@ export const courseNotes: JupyterFrontEndPlugin<void> = {
   ): void => {
     const trans = (translator ?? nullTranslator).load('jupyter_samepage');
     const follow = (panel: NotebookPanel): void => {
+      let looking = false;
       const update = (): void => {
-        for (const cell of panel.content.widgets) {
-          void place(panel, cell, trans);
+        if (looking) {
+          return;
         }
+        looking = true;
+        // The model tells of a new cell before the notebook has made a widget for it.
+        void Promise.resolve().then(() => {
+          looking = false;
+          if (!panel.isDisposed) {
+            for (const cell of panel.content.widgets) {
+              void place(panel, cell, trans);
+            }
+          }
+        });
       };
       // A pull that reloads the notebook makes all cells new.
       panel.content.modelContentChanged.connect(update);

@@ -47,7 +47,8 @@ export class CourseNotifier {
   /** Say that a file changed on disk under unsaved edits, and offer to merge them. */
   edited(path: string, merge: () => void): void {
     const trans = this._trans;
-    Notification.warning(
+    this.merged(path);
+    const note = Notification.warning(
       trans.__(
         'The course changed %1 while you were editing it. Your edits are not saved yet.',
         path
@@ -57,6 +58,16 @@ export class CourseNotifier {
         actions: [{ label: trans.__('Merge now'), callback: merge, displayType: 'accent' }]
       }
     );
+    this._edited.set(path, note);
+  }
+
+  /** Nothing is to be said of this file any more. */
+  merged(path: string): void {
+    const note = this._edited.get(path);
+    if (note !== undefined) {
+      this._edited.delete(path);
+      Notification.dismiss(note);
+    }
   }
 
   /** Say that an update waits for edits to be saved, once for each set of files. */
@@ -166,6 +177,7 @@ export class CourseNotifier {
     return { label: this._trans.__('Show'), callback: this._show };
   }
 
+  private readonly _edited = new Map<string, string>();
   private readonly _waiting = new Map<string, { text: string; note: string }>();
   private readonly _trans: TranslationBundle;
   private readonly _show: () => void;

@@ -4,10 +4,18 @@ import type { DocumentRegistry } from '@jupyterlab/docregistry';
 import type { Contents } from '@jupyterlab/services';
 
 import type { RestClient } from '../rest/client';
+import { RestError } from '../rest/error';
 import type { ICourse } from '../rest/types';
-import { reloadClean, saveEdited } from './documents';
-import { contentsPath } from './paths';
+import { isOlder, reloadClean, saveEdited } from './documents';
+import { textsOf } from './inplace';
+import { contentsPath, isInCourse } from './paths';
 import { remember } from './position';
+import { reload } from './reload';
+import { guard } from './saving';
+
+/** A pull takes some seconds; while it runs the server merges nothing. */
+const PATIENCE_MS = 20_000;
+const AGAIN_MS = 500;
 
 /**
  * The documents that are open in the main area.
@@ -62,8 +70,13 @@ export class OpenDocuments {
       course,
       this.all(),
       path => this._contents.get(path, { content: false }),
-      document => this._revert(document)
+      document => this._reload(document)
     );
+  }
+
+  /** Whether a document of one of these courses is open. */
+  anyOf(courses: readonly ICourse[]): boolean {
+    return [...this.all()].some(({ path }) => courses.some(course => isInCourse(course, path)));
   }
 
   /** Merge the unsaved edits of a document into the file that a pull changed under them. */
@@ -74,21 +87,67 @@ export class OpenDocuments {
   ): Promise<void> {
     const top = contentsPath(course, '') ?? '';
     const path = document.path.slice(top.replace(/\/$/, '').length + 1);
-    await client.mergeUnsaved(course.id, path, document.model.toString());
-    await this._revert(document);
+    await whenPulled(async () => {
+      const before = textsOf(document.model);
+      const { contentsModel } = document;
+      const known = contentsModel?.hash_algorithm === 'sha256' ? contentsModel.hash : null;
+      await client.mergeUnsaved(course.id, path, document.model.toString(), known ?? null);
+      await this._reload(document, before);
+    });
   }
 
-  private async _revert(document: DocumentRegistry.Context): Promise<void> {
-    const places = [...this._shell.widgets('main')]
-      .filter(widget => this._manager?.contextForWidget(widget) === document)
-      .map(remember);
-    await document.revert();
-    for (const back of places) {
-      back();
+  /**
+   * From now on, what a pull changed under an open document is merged before the document is
+   * saved. JupyterLab would ask whether to overwrite the one or to lose the other.
+   */
+  follow(
+    find: (path: string) => ICourse | undefined,
+    merge: (course: ICourse, document: DocumentRegistry.Context) => Promise<void>
+  ): void {
+    const look = (path: string): Promise<Contents.IModel> =>
+      this._contents.get(path, { content: false });
+    for (const document of this.all()) {
+      guard(document, async () => {
+        const course = find(document.path);
+        if (course && !document.model.collaborative && (await isOlder(document, look))) {
+          await merge(course, document);
+        }
+      });
     }
+  }
+
+  private async _reload(
+    document: DocumentRegistry.Context,
+    before = textsOf(document.model)
+  ): Promise<void> {
+    await reload(document, before, () => {
+      const places = [...this._shell.widgets('main')]
+        .filter(widget => this._manager?.contextForWidget(widget) === document)
+        .map(remember);
+      return () => {
+        for (const back of places) {
+          back();
+        }
+      };
+    });
   }
 
   private readonly _shell: ILabShell;
   private readonly _manager: IDocumentManager | null;
   private readonly _contents: Pick<Contents.IManager, 'get'>;
+}
+
+async function whenPulled(act: () => Promise<void>): Promise<void> {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      await act();
+      return;
+    } catch (reason) {
+      if (!(reason instanceof RestError) || reason.code !== 'pulling' || Date.now() > deadline) {
+        throw reason;
+      }
+    }
+    await new Promise(resolve => setTimeout(resolve, AGAIN_MS));
+  }
 }

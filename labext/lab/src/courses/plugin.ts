@@ -7,6 +7,7 @@ import {
 import { ICommandPalette, MainAreaWidget } from '@jupyterlab/apputils';
 import { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import { IDocumentManager } from '@jupyterlab/docmanager';
+import type { DocumentRegistry } from '@jupyterlab/docregistry';
 import { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
@@ -23,7 +24,7 @@ import { CoursesModel } from './model';
 import { NewsModel } from './news';
 import { CourseNotifier } from './notifier';
 import { CoursesPanel } from './panel';
-import { contentsPath } from './paths';
+import { contentsPath, isInCourse } from './paths';
 import { UnsavedReporter } from './unsaved';
 
 /** After the file browser (100) and the running sessions (200). */
@@ -63,9 +64,9 @@ export const courses: JupyterFrontEndPlugin<void> = {
     const { commands } = app;
     const trans = (translator ?? nullTranslator).load('jupyter_samepage');
     const client = new RestClient(app.serviceManager.serverSettings);
-    const model = new CoursesModel(client);
-    const news = new NewsModel(client);
     const documents = new OpenDocuments(labShell, documentManager, app.serviceManager.contents);
+    const model = new CoursesModel(client, courses => documents.anyOf(courses));
+    const news = new NewsModel(client);
     const notifier = new CourseNotifier({
       trans,
       show: () => {
@@ -83,12 +84,15 @@ export const courses: JupyterFrontEndPlugin<void> = {
       await unsaved.flush();
       return failed;
     };
+    const merge = async (course: ICourse, document: DocumentRegistry.Context): Promise<void> => {
+      await documents.merge(course, document, client);
+      notifier.merged(document.path);
+    };
     const reload = async (course: ICourse): Promise<void> => {
       void fileBrowser?.model.refresh();
       for (const document of await documents.reload(course)) {
         notifier.edited(document.path, () => {
-          void documents
-            .merge(course, document, client)
+          void merge(course, document)
             .then(() => news.refresh(course.id))
             .catch((reason: unknown) => {
               notifier.refused(document.path, String(reason));
@@ -224,9 +228,22 @@ export const courses: JupyterFrontEndPlugin<void> = {
       panel.title.className = unseen > 0 ? 'jp-Samepage-mod-unseen' : '';
     });
 
-    labShell.layoutModified.connect(() => {
+    const follow = (): void => {
       unsaved.follow();
-    });
+      model.follow();
+      documents.follow(
+        path => model.snapshot?.courses.find(course => isInCourse(course, path)),
+        merge
+      );
+    };
+    labShell.layoutModified.connect(follow);
+    const shown = (): void => {
+      // Looking rests while the page is hidden.
+      if (!document.hidden && documents.anyOf(model.snapshot?.courses ?? [])) {
+        void model.refresh();
+      }
+    };
+    document.addEventListener('visibilitychange', shown);
     const leave = (): void => {
       unsaved.leave();
     };
@@ -238,10 +255,11 @@ export const courses: JupyterFrontEndPlugin<void> = {
         return;
       }
       const events = courseEvents(before, after);
-      if (before === null) {
-        unsaved.follow();
-      }
+      const first = before === null;
       before = after;
+      if (first) {
+        follow();
+      }
       void news.follow(after);
       for (const course of after.courses) {
         if (course.state !== 'pulling') {
@@ -261,6 +279,7 @@ export const courses: JupyterFrontEndPlugin<void> = {
       model.dispose();
       unsaved.dispose();
       window.removeEventListener('pagehide', leave);
+      document.removeEventListener('visibilitychange', shown);
     });
   }
 };

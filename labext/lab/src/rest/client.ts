@@ -135,9 +135,18 @@ export class RestClient {
     return this._course(courseId, 'copy', { path }, ['path']);
   }
 
-  /** Merge what is not saved into a file that a pull changed meanwhile. */
-  mergeUnsaved(courseId: string, path: string, content: string): Promise<ITaken> {
-    return this._course(courseId, 'merge', { path, content }, ['path']);
+  /**
+   * Merge what is not saved into a file that a pull changed meanwhile.
+   *
+   * @param known - SHA-256 of the file as this tab last read or saved it, if the server told.
+   */
+  mergeUnsaved(
+    courseId: string,
+    path: string,
+    content: string,
+    known: string | null
+  ): Promise<ITaken> {
+    return this._course(courseId, 'merge', { path, content, ...(known && { known }) }, ['path']);
   }
 
   /** Put the files of a pull back, or take that back. */

@@ -1,0 +1,57 @@
+"""`samepage-agent gpu replay FILE`: make recorded decisions again and compare."""
+
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from nodeagent.gpu.canonical import encode
+from nodeagent.gpu.sharing.record import Record, RecordError, read_records, replay
+from nodeagent.gpu.sharing.verdict import Decision
+
+
+def replay_file(name: str, *, as_json: bool, explain: bool) -> int:
+    """0: every decision came out as recorded; 1: one did not. RecordError: not a record."""
+    if name == "-":
+        return _replay_all(sys.stdin, as_json=as_json, explain=explain)
+    try:
+        with Path(name).open(encoding="utf-8") as source:
+            return _replay_all(source, as_json=as_json, explain=explain)
+    except (OSError, UnicodeDecodeError) as err:
+        raise RecordError(f"Cannot read {name}: {err}", fix="Give a file of decisions.") from err
+
+
+def _replay_all(source: TextIO, *, as_json: bool, explain: bool) -> int:
+    count = changed = 0
+    for number, record in read_records(source):
+        decision = replay(record)
+        same = encode(decision) == record.said
+        count, changed = count + 1, changed + (not same)
+        if as_json:
+            print(encode(decision))
+        else:
+            print("\n".join(_shown(number, record, decision, same, explain=explain)))
+    if not count:
+        raise RecordError(
+            "The record holds no decision", fix="Give a file with at least one decision line."
+        )
+    if not as_json:
+        print(f"{count - changed} of {count} decisions came out as recorded.")
+    return 1 if changed else 0
+
+
+def _shown(
+    number: int, record: Record, decision: Decision, same: bool, *, explain: bool
+) -> list[str]:
+    mark = "same" if same else "CHANGED"
+    shown = [f"line {number}: {mark}: {decision.pod}: {decision.verdict}: {decision.reason}"]
+    if not same:
+        shown.append(f"  recorded: {record.said}")
+        shown.append(f"  now:      {encode(decision)}")
+    if explain:
+        shown += [f"  {note}" for note in decision.notes]
+        shown += [f"  {each.name}: {each.reading}" for each in decision.evidence]
+        shown += [
+            f"  not {each.uuid or 'any GPU'} of {each.node}: {each.text}"
+            for each in decision.rejected
+        ]
+    return shown

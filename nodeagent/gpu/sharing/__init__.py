@@ -1,0 +1,1 @@
+"""Which GPU a notebook gets, and why: a pure decision on measured facts."""
