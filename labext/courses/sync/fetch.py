@@ -33,6 +33,26 @@ def fetch(repository: Repository, pull: Pull, report: Report) -> str:
     return commit
 
 
+def _fetch(repository: Repository, report: Report, *rest: str) -> None:
+    """`git fetch` of exactly what is asked for, with its progress. Errors: GitError."""
+
+    def on_line(line: str) -> None:
+        progress = parse(line)
+        if progress is not None:
+            report(progress)
+
+    repository.network.follow(
+        "fetch",
+        "--progress",
+        "--no-tags",
+        "--no-write-fetch-head",
+        "--no-auto-maintenance",
+        "--no-recurse-submodules",
+        *rest,
+        on_line=on_line,
+    )
+
+
 def from_node(
     repository: Repository, pull: Pull, mirror: Path, report: Report, *options: str
 ) -> bool:
@@ -41,26 +61,16 @@ def from_node(
     Copied, so that nothing here depends on the mirror afterwards. It may vanish at any moment.
     """
 
-    def on_line(line: str) -> None:
-        progress = parse(line)
-        if progress is not None:
-            report(progress)
-
     try:
-        repository.network.follow(
-            "fetch",
-            "--progress",
-            "--no-tags",
-            "--no-write-fetch-head",
-            "--no-auto-maintenance",
-            "--no-recurse-submodules",
+        _fetch(
+            repository,
+            report,
             # Who reads a repository of another user must say so, and only there: see trust.
             f"--upload-pack=git -c {shlex.quote(f'safe.directory={mirror}')} upload-pack",
             *options,
             "--",
             mirror.as_uri(),
             f"+{KEEP}{pull.upstream.commit}:{UPSTREAM}",
-            on_line=on_line,
         )
     except GitError as err:
         if is_full(err.text):
@@ -72,25 +82,8 @@ def from_node(
 def get(repository: Repository, pull: Pull, report: Report, refspec: str, *options: str) -> None:
     """`git fetch` of one reference. Errors: CourseError; GitError: our repository is damaged."""
 
-    def on_line(line: str) -> None:
-        progress = parse(line)
-        if progress is not None:
-            report(progress)
-
     try:
-        repository.network.follow(
-            "fetch",
-            "--progress",
-            "--no-tags",
-            "--no-write-fetch-head",
-            "--no-auto-maintenance",
-            "--no-recurse-submodules",
-            *options,
-            "--",
-            pull.address.remote,
-            refspec,
-            on_line=on_line,
-        )
+        _fetch(repository, report, *options, "--", pull.address.remote, refspec)
     except GitError as err:
         if is_damage(err.text):
             if not repository.is_sound():

@@ -5,31 +5,8 @@ import { pieces } from '../src/courses/compare/rows';
 import { courseNote, subjectOf, TAG } from '../src/courses/coursenote';
 import { NewsModel } from '../src/courses/news';
 import { UnsavedReporter } from '../src/courses/unsaved';
-import type { ICellRow, ICourse, ICourses, INews } from '../src/rest/types';
-
-function course(values: Partial<ICourse> = {}): ICourse {
-  return {
-    id: 'stats',
-    title: 'Statistics',
-    url: 'https://git.example.org/stats',
-    branch: 'main',
-    target: 'courses/stats',
-    state: 'up_to_date',
-    message: 'Up to date.',
-    fix: null,
-    progress: null,
-    last_pull: 100,
-    last_change: 100,
-    changes: [],
-    changes_truncated: false,
-    waiting: [],
-    ...values
-  };
-}
-
-function look(...courses: ICourse[]): ICourses {
-  return { state: 'ok', message: null, fix: null, courses };
-}
+import type { ICellRow, INews } from '../src/rest/types';
+import { course, look } from './course';
 
 describe('NewsModel', () => {
   const asked: string[] = [];

@@ -4,31 +4,8 @@ import { type OpenDocument, reloadClean, saveEdited } from '../src/courses/docum
 import { courseEvents } from '../src/courses/events';
 import { courseInterval } from '../src/courses/model';
 import { contentsPath, isInCourse } from '../src/courses/paths';
-import type { ICourse, ICourses } from '../src/rest/types';
-
-function course(values: Partial<ICourse> = {}): ICourse {
-  return {
-    id: 'stats',
-    title: 'Statistics',
-    url: 'https://git.example.org/stats',
-    branch: 'main',
-    target: 'courses/stats',
-    state: 'up_to_date',
-    message: 'Up to date.',
-    fix: null,
-    progress: null,
-    last_pull: 100,
-    last_change: 100,
-    changes: [],
-    changes_truncated: false,
-    waiting: [],
-    ...values
-  };
-}
-
-function look(...courses: ICourse[]): ICourses {
-  return { state: 'ok', message: null, fix: null, courses };
-}
+import type { ICourses } from '../src/rest/types';
+import { course, look } from './course';
 
 function kinds(before: ICourses | null, after: ICourses): string[] {
   return courseEvents(before, after).map(event => event.kind);
