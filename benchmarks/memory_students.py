@@ -16,7 +16,7 @@ from demo import dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = ROOT / "demo" / "course"
-_FIRST_UID = 20_001
+FIRST_UID = 20_001
 _NAMES = ("bo", "charlotte", "maximiliana-josephine", "yi", "an", "theodora", "x", "konstantin")
 
 
@@ -38,7 +38,7 @@ class Seat:
 
     def __init__(self, number: int, way: Way, folder: Path) -> None:
         name = f"{_NAMES[number % len(_NAMES)]}{number}"
-        self.uid = _FIRST_UID + number
+        self.uid = FIRST_UID + number
         self._home = home = folder / name
         shutil.copytree(folder / "course", home)
         for path in (home, *home.rglob("*")):

@@ -61,7 +61,9 @@ class Place:
             "SAMEPAGE_ALIGNED": "1",
             "PYTHONPATH": str(ROOT),
         }
-        command = [*WRAPPER, *words] if aligned else [str(self.script), *words]
+        # What runs in the background of a script has SIGINT ignored, and hands that on.
+        fresh = ["env", "--default-signal=INT"]
+        command = [*fresh, *(WRAPPER if aligned else [str(self.script)]), *words]
         return subprocess.Popen(
             command,
             env=self.environment(**{**settings, **(variables or {})}),
