@@ -62,6 +62,13 @@ wheel: ## dist/*.whl and *.tar.gz
 	@scripts/setup.sh test
 	$(BIN)/python -m build
 
+pins: ## write the digests and checksums of images/pins.env; needs internet, and skopeo, podman or docker
+	@scripts/pins.sh
+
+images: ## both container images, with podman or docker
+	@images/build.sh nodeagent
+	@images/build.sh singleuser
+
 constraints: ## rewrite constraints.txt from what is installed in .venv
 	@{ echo "# Versions that the tests passed with; rewritten by \`make constraints\`."; \
 	  $(BIN)/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools; } > constraints.txt
@@ -69,4 +76,4 @@ constraints: ## rewrite constraints.txt from what is installed in .venv
 clean: ## everything that was built or installed here
 	rm -rf .venv .demo .cache dist build labext/labextension labext/lab/lib labext/lab/node_modules *.egg-info
 
-.PHONY: help demo test lint check-lab check-python format bench screenshots settings manifests wheel constraints clean
+.PHONY: help demo test lint check-lab check-python format bench screenshots settings manifests wheel pins images constraints clean
