@@ -97,6 +97,27 @@ class Lab:
         expect(prompts.filter(has_text="[*]:")).to_have_count(0, timeout=120_000)
         expect(indicator).to_have_attribute("data-status", "idle", timeout=120_000)
 
+    def command(self, words: str) -> None:
+        """Run the one command that the palette finds for `words`, by keyboard."""
+        palette = self.page.locator("#modal-command-palette")
+        found = palette.locator(".lm-CommandPalette-item")
+        for _ in range(5):
+            # The palette closes when the focus goes elsewhere, as it does after a dialog's end.
+            expect(self.page.locator(".jp-Dialog")).to_have_count(0)
+            self.page.keyboard.press("Control+Shift+C")
+            try:
+                palette.locator("input").wait_for(timeout=3_000)
+                self.page.keyboard.press("Control+a")
+                self.page.keyboard.type(words)
+                found.first.wait_for(timeout=3_000)
+                if found.count() == 1:
+                    self.page.keyboard.press("Enter")
+                    return
+            except TimeoutError:
+                pass
+            self.page.keyboard.press("Escape")
+        raise AssertionError(f"the palette did not find one command for {words!r}")
+
     def close_dialogs(self) -> None:
         """Nothing modal in the way of a picture."""
         for button in self.page.locator(".jp-Dialog button.jp-mod-accept").all():

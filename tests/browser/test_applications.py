@@ -208,9 +208,7 @@ def test_stop_all_asks_first(lab: Lab) -> None:
 
 @pytest.mark.usefixtures("nothing_runs")
 def test_lab_tab_says_that_its_application_was_stopped_and_starts_it_again(lab: Lab) -> None:
-    lab.page.keyboard.press("Control+Shift+C")
-    lab.page.keyboard.type("Mill in a Lab Tab")
-    lab.page.keyboard.press("Enter")
+    lab.command("Mill in a Lab Tab")
     page = lab.page.frame_locator('iframe[title="Mill"]')
     expect(page.get_by_role("heading", name="Starting Mill")).to_be_visible()
     expect(page.get_by_role("heading", name="The mill turns")).to_be_visible(timeout=MOMENT)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -24,6 +26,7 @@ from tests.browser.coursework import (
     work,
 )
 from tests.browser.lab import Lab
+from tests.browser.stage import Stage, stage_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.ksm, pytest.mark.xdist_group("ksm")]
 
@@ -50,9 +53,9 @@ class Room:
         return (work(self.demo) / name).read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
-    paths = Paths(state=tmp_path_factory.mktemp("room"))
+@contextmanager
+def lecture(state: Path) -> Iterator[Room]:
+    paths = Paths(state=state)
     paths.make()
     git = GitServer(paths.git, free_port(None))
     course = {"id": COURSE_ID, "title": "Answers from data", "url": git.url(COURSE)}
@@ -77,6 +80,17 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
             stop_demo(process)
     finally:
         git.close()
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage[Room]]:
+    with stage_of(lambda: lecture(tmp_path_factory.mktemp("room"))) as opened:
+        yield opened
+
+
+@pytest.fixture
+def room(stage: Stage[Room], request: pytest.FixtureRequest) -> Room:
+    return stage.enter(request)
 
 
 @pytest.fixture
@@ -145,7 +159,7 @@ def test_later_leaves_everything_until_it_is_saved(lab: Lab, room: Room) -> None
 
 def test_typing_with_autosave_during_pulls_loses_nothing(lab: Lab, room: Room) -> None:
     settings = room.demo.state / "config/lab/user-settings/@jupyterlab/docmanager-extension"
-    settings.mkdir(parents=True)
+    settings.mkdir(parents=True, exist_ok=True)
     (settings / "plugin.jupyterlab-settings").write_text('{"autosaveInterval": 1}')
     editor(lab)
     words = [f"word{number:02}" for number in range(60)]
