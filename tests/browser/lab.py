@@ -39,7 +39,8 @@ class Lab:
 
     def launcher(self) -> Locator:
         """The launcher, opened when it is not there."""
-        launcher = self.page.locator(".jp-Launcher").first
+        # A second one hides the first.
+        launcher = self.page.locator(".jp-Launcher").locator("visible=true").first
         if not launcher.is_visible():
             self.page.get_by_role("button", name=re.compile("New Launcher")).first.click()
         expect(launcher).to_be_visible()
@@ -98,7 +99,7 @@ class Lab:
         expect(indicator).to_have_attribute("data-status", "idle", timeout=120_000)
 
     def command(self, words: str) -> None:
-        """Run the one command that the palette finds for `words`, by keyboard."""
+        """Run the command that the palette finds first for `words`, by keyboard."""
         palette = self.page.locator("#modal-command-palette")
         found = palette.locator(".lm-CommandPalette-item")
         for _ in range(5):
@@ -106,17 +107,15 @@ class Lab:
             expect(self.page.locator(".jp-Dialog")).to_have_count(0)
             self.page.keyboard.press("Control+Shift+C")
             try:
-                palette.locator("input").wait_for(timeout=3_000)
-                self.page.keyboard.press("Control+a")
-                self.page.keyboard.type(words)
-                found.first.wait_for(timeout=3_000)
-                if found.count() == 1:
+                palette.locator("input").fill(words, timeout=3_000)
+                found.filter(has_text=words).first.wait_for(timeout=3_000)
+                if words in (found.first.text_content() or ""):
                     self.page.keyboard.press("Enter")
                     return
             except TimeoutError:
                 pass
             self.page.keyboard.press("Escape")
-        raise AssertionError(f"the palette did not find one command for {words!r}")
+        raise AssertionError(f"the palette did not find {words!r}")
 
     def close_dialogs(self) -> None:
         """Nothing modal in the way of a picture."""

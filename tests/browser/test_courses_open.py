@@ -232,3 +232,16 @@ def test_without_the_git_server_yesterdays_files_and_a_quiet_note(lab: Lab, room
     room.git = GitServer(room.demo.state / "git", port)
     expect(course).to_have_attribute("data-state", "up_to_date", timeout=60_000)
     expect(lab.page.locator(".Toastify__toast")).to_have_count(0)
+
+
+def test_a_manifest_that_breaks_is_named_and_the_courses_stay(lab: Lab, room: Room) -> None:
+    manifest = room.demo.state / "config" / "own-course.yml"
+    good = manifest.read_text()
+    notice = lab.courses().locator(".jp-Samepage-notice")
+    manifest.write_text(good[:-2])
+    try:
+        expect(notice).to_contain_text("The courses are those of before", timeout=60_000)
+        expect(lab.courses().locator("article")).to_have_count(1)
+    finally:
+        manifest.write_text(good)
+    expect(notice).to_have_count(0, timeout=60_000)

@@ -86,7 +86,7 @@ def test_clicking_openrefine_opens_the_real_one_and_a_csv_becomes_a_project(
         except TimeoutError:
             refine.reload()  # OpenRefine shows its buttons before its scripts listen to them
     create.click()
-    expect(refine.locator("#summary-bar")).to_contain_text("3 rows")
+    expect(refine.locator("#summary-bar")).to_contain_text("3 rows", timeout=60_000)
     expect(refine.get_by_text("medlar")).to_be_visible()
     assert "/openrefine/project?project=" in refine.url
 
@@ -102,7 +102,7 @@ def test_course_is_pulled_and_a_teachers_change_arrives_by_pull_now(
     expect(changes).to_contain_text("NEWS.md", timeout=60_000)
     expect(changes).not_to_contain_text("01-first-steps.ipynb")
     expect(course).to_have_attribute("data-state", "up_to_date")
-    new = changes.locator("button.jp-Samepage-changePath", has_text="NEWS.md")
+    new = changes.locator("button.jp-Samepage-changePath", has_text="NEWS.md").first
     name = "NEWS.md"
     new.click()
     expect(

@@ -108,6 +108,9 @@ function Courses(props: ICoursesPanelOptions): React.JSX.Element {
           trans={trans}
         />
       ) : null}
+      {snapshot?.state === 'ok' && courses.length > 0 && snapshot.message !== null ? (
+        <Notice icon={warningIcon} text={snapshot.message} fix={snapshot.fix} trans={trans} />
+      ) : null}
       <ul className="jp-Samepage-courseList">
         {courses.map(course => (
           <li key={course.id}>
