@@ -22,8 +22,8 @@ lint: ## format, lint, types, import rules, shell scripts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck -x scripts/*.sh images/*.sh images/*/*.sh .ci/run
-	$(BIN)/hadolint --failure-threshold warning images/*/Dockerfile
+	$(BIN)/shellcheck -x scripts/*.sh deploy/swarm/*.sh images/*.sh images/*/*.sh images/bundle/bin/* images/*/samepage-agent images/*/samepage-start images/*/samepage-lab .ci/run
+	$(BIN)/hadolint --failure-threshold warning images/*/Dockerfile deploy/swarm/hub/Dockerfile
 
 check-lab: ## lint and unit tests of the JupyterLab extension
 	cd labext/lab && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent lint && PATH="$(CURDIR)/$(BIN):$$PATH" npm test --silent
@@ -46,6 +46,10 @@ bench: ## every benchmark (two hours or so); rewrites docs/benchmarks/
 	$(BIN)/python -m benchmarks.course_pull
 	$(BIN)/python -m benchmarks.course_rush
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.memory_pace
+	$(BIN)/python -m benchmarks.memory_charges
+	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python scripts/sizing_page.py
 
 screenshots: ## rewrite the pictures in docs/
 	@scripts/setup.sh test
@@ -55,8 +59,14 @@ settings: ## rewrite docs/settings.md from the settings themselves
 	PYTHONPATH=. $(BIN)/python scripts/settings_page.py
 	$(BIN)/python scripts/course_schema.py
 
+sizing: ## rewrite the measured numbers of docs/sizing.md
+	$(BIN)/python scripts/sizing_page.py
+
 manifests: ## rewrite daemonset.yaml, the kustomize overlays and the Helm chart from deploy/kustomize/base
 	PYTHONPATH=. $(BIN)/python scripts/manifests.py
+
+dashboards: ## rewrite the Grafana dashboards of deploy/dashboards
+	$(BIN)/python -m scripts.dashboards
 
 wheel: ## dist/*.whl and *.tar.gz
 	@scripts/setup.sh test
@@ -65,15 +75,19 @@ wheel: ## dist/*.whl and *.tar.gz
 pins: ## write the digests and checksums of images/pins.env; needs internet, and skopeo, podman or docker
 	@scripts/pins.sh
 
-images: ## both container images, with podman or docker
-	@images/build.sh nodeagent
-	@images/build.sh singleuser
+images: ## the three container images, with podman or docker; IMAGE_ARGS go to each images/build.sh
+	@for image in nodeagent singleuser bundle; do images/build.sh $$image $(IMAGE_ARGS) || exit; done
+
+sbom: ## bills of materials (CycloneDX) of the built images, into dist/
+	@scripts/sbom.sh
 
 constraints: ## rewrite constraints.txt from what is installed in .venv
 	@{ echo "# Versions that the tests passed with; rewritten by \`make constraints\`."; \
 	  $(BIN)/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools; } > constraints.txt
 
 clean: ## everything that was built or installed here
+	@# podman keeps its store mounted on itself.
+	@awk -v here="$(CURDIR)/.cache/" 'index($$2, here) == 1 {print $$2}' /proc/mounts | sort -r | xargs -r umount
 	rm -rf .venv .demo .cache dist build labext/labextension labext/lab/lib labext/lab/node_modules *.egg-info
 
-.PHONY: help demo test lint check-lab check-python format bench screenshots settings manifests wheel pins images constraints clean
+.PHONY: help demo test lint check-lab check-python format bench screenshots settings sizing manifests dashboards wheel pins images sbom constraints clean

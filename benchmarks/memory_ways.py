@@ -6,9 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nodeagent.ksm.lock import KsmLock
@@ -16,11 +17,19 @@ from nodeagent.ksm.state import read_originals, restore
 from nodeagent.ksm.sysfs import ADVISOR, KsmDir
 
 from .agent_cost import agent
-from .memory_students import Way
+from .memory_students import ROOT, Way
 
+#: Where scripts/setup.sh bench unpacks it.
+UNPACKED = ROOT / ".cache" / "ksmtuned" / "usr" / "sbin" / "ksmtuned"
 OFF = Way()
 OPTED_IN = Way(merge=True)
-SAMEPAGE = Way(provisioner="samepage-provisioner")
+NOT_ALIGNED = Way(
+    provisioner="samepage-provisioner", settings={"SamepageProvisioner": {"aligned": False}}
+)
+SAMEPAGE = Way(provisioner="samepage-provisioner", spare=True)
+NO_SPARE = Way(
+    provisioner="samepage-provisioner", settings={"SamepageProvisioner": {"spare": False}}
+)
 KERNEL_DEFAULTS: dict[str, int | str] = {
     ADVISOR: "none",
     "pages_to_scan": 100,
@@ -30,11 +39,20 @@ KERNEL_DEFAULTS: dict[str, int | str] = {
 }
 
 
+def _no_news() -> None:
+    return
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """What runs beside the class; `pid`: of an agent whose CPU counts."""
+    """What runs beside the class.
+
+    `pid`: of a program whose CPU counts, `url`: an agent's. `news`: tell it that a student came.
+    """
 
     pid: int | None = None
+    url: str | None = None
+    news: Callable[[], None] = field(default=_no_news)
 
 
 Tuner = Callable[[Path], AbstractContextManager[Tuned]]
@@ -42,22 +60,33 @@ Tuner = Callable[[Path], AbstractContextManager[Tuned]]
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """One row. `aligned`: kernels of one layout, so the row is left out where that is missing."""
+    """One row. `merges`: whether there is anything to wait for."""
 
     letter: str
     name: str
     way: Way
     tuner: Tuner
+    merges: bool = True
+    tidies: bool = False
+    """Its kernels give memory back when they have been quiet for a minute."""
 
 
 class CannotRunError(Exception):
     """A way that this machine cannot show, in words."""
 
 
+def wait_for_lock(seconds: float = 180) -> None:
+    """Until nobody else steers KSM; after `seconds` taking the lock says who does."""
+    until = time.monotonic() + seconds
+    while KsmLock().held_elsewhere() and time.monotonic() < until:
+        time.sleep(0.2)
+
+
 @contextlib.contextmanager
-def _held(run: int, **values: int | str) -> Iterator[None]:
+def held(run: int, **values: int | str) -> Iterator[None]:
     """KSM set by hand and put back; the lock keeps agents out."""
     ksm = KsmDir()
+    wait_for_lock()
     with KsmLock():
         before = read_originals(ksm)
         try:
@@ -76,14 +105,14 @@ def _held(run: int, **values: int | str) -> Iterator[None]:
 @contextlib.contextmanager
 def nothing(folder: Path) -> Iterator[Tuned]:
     """KSM stands still."""
-    with _held(0):
+    with held(0):
         yield Tuned()
 
 
 @contextlib.contextmanager
 def defaults(folder: Path) -> Iterator[Tuned]:
     """run=1, all else as the kernel comes."""
-    with _held(1):
+    with held(1):
         yield Tuned()
 
 
@@ -93,7 +122,7 @@ def advisor(folder: Path) -> Iterator[Tuned]:
     ksm = KsmDir()
     if ksm.read_word(ADVISOR) is None:
         raise CannotRunError("this kernel has no scan-time advisor")
-    with _held(1):
+    with held(1):
         # After the rest: choosing it resets pages_to_scan, and it refuses later writes.
         ksm.write(ADVISOR, "scan-time")
         try:
@@ -102,58 +131,83 @@ def advisor(folder: Path) -> Iterator[Tuned]:
             ksm.write(ADVISOR, "none")
 
 
-def ksmtuned(script: Path | None, *, forced: bool) -> Tuner:
-    """Debian's script. `forced`: told that memory is short at any time (KSM_THRES_COEF=100)."""
+def find_ksmtuned(script: Path | None) -> Path:
+    """Debian's script. CannotRunError: it is not here."""
+    found = shutil.which("ksmtuned")
+    program = script or (Path(found) if found else UNPACKED)
+    if not program.exists():
+        raise CannotRunError(
+            "ksmtuned is not here: scripts/setup.sh bench unpacks it, --ksmtuned names its script"
+        )
+    return program
+
+
+@contextlib.contextmanager
+def _ksmtuned(program: Path, folder: Path, **settings: str) -> Iterator[Tuned]:
+    pid_file = folder / "ksmtuned.pid"
+    pid_file.unlink(missing_ok=True)
+    env = dict(os.environ) | {"PIDFILE": str(pid_file)} | settings
+    process = subprocess.Popen(
+        ["bash", str(program)], env=env, start_new_session=True, stderr=subprocess.DEVNULL
+    )
+    try:
+        # The script leaves its loop behind and ends.
+        process.wait(20)
+        pid = int(pid_file.read_text())
+        yield Tuned(pid=pid, news=lambda: os.kill(pid, signal.SIGUSR1))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def ksmtuned(script: Path | None) -> Tuner:
+    """Told that memory is short at any time (KSM_THRES_COEF=100), and of every student.
+
+    Its manual asks for SIGUSR1 after each new machine; each raises its rate at once, where it would
+    look once a minute by itself.
+    """
 
     @contextlib.contextmanager
     def run(folder: Path) -> Iterator[Tuned]:
-        program = script or next(
-            (Path(found) for name in ("ksmtuned",) if (found := shutil.which(name))), None
-        )
-        if program is None or not program.exists():
-            raise CannotRunError("ksmtuned is not installed (--ksmtuned gives its script)")
-        env = dict(os.environ) | {"PIDFILE": str(folder / "ksmtuned.pid")}
-        if forced:
-            env["KSM_THRES_COEF"] = "100"
-        with _held(0):
-            process = subprocess.Popen(
-                ["bash", str(program)], env=env, start_new_session=True, stderr=subprocess.DEVNULL
-            )
-            try:
-                yield Tuned()
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        program = find_ksmtuned(script)
+        with held(0), _ksmtuned(program, folder, KSM_THRES_COEF="100") as tuned:
+            yield tuned
 
     return run
+
+
+def ksmtuned_by_itself(script: Path | None, folder: Path, seconds: float = 5) -> bool:
+    """Whether it starts KSM on this machine without being told anything."""
+    with held(0), _ksmtuned(find_ksmtuned(script), folder, KSM_MONITOR_INTERVAL="1"):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            time.sleep(0.5)
+            if KsmDir().read("run"):
+                return True
+    return False
 
 
 @contextlib.contextmanager
 def samepage_agent(folder: Path) -> Iterator[Tuned]:
     """`samepage-agent run`, as it comes."""
-    with agent("tune", folder) as (pid, _):
-        yield Tuned(pid=pid)
+    wait_for_lock()
+    with agent("tune", folder) as (pid, url):
+        yield Tuned(pid=pid, url=url)
 
 
-def setups(script: Path | None) -> list[Setup]:
-    """All rows, in order."""
-    return [
-        Setup(letter="a", name="Linux as it comes", way=OFF, tuner=nothing),
+def setups(script: Path | None) -> dict[str, Setup]:
+    """All rows by their letter."""
+    rows = [
+        Setup(letter="a", name="Linux as it comes", way=OFF, tuner=nothing, merges=False),
         Setup(letter="b", name="KSM, kernel defaults", way=OPTED_IN, tuner=defaults),
         Setup(
             letter="c",
-            name="ksmtuned, as installed",
-            way=OPTED_IN,
-            tuner=ksmtuned(script, forced=False),
-        ),
-        Setup(
-            letter="c2",
             name="ksmtuned, told memory is short",
             way=OPTED_IN,
-            tuner=ksmtuned(script, forced=True),
+            tuner=ksmtuned(script),
         ),
         Setup(letter="d", name="scan-time advisor", way=OPTED_IN, tuner=advisor),
-        Setup(letter="e", name="Samepage agent, stock kernels", way=OPTED_IN, tuner=samepage_agent),
-        Setup(letter="f", name="Samepage", way=SAMEPAGE, tuner=samepage_agent),
+        Setup(letter="e", name="Samepage without alignment", way=NOT_ALIGNED, tuner=samepage_agent),
+        Setup(letter="f", name="Samepage", way=SAMEPAGE, tuner=samepage_agent, tidies=True),
     ]
+    return {row.letter: row for row in rows}

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Builds an image with podman or docker:
-#   images/build.sh nodeagent|singleuser [options] [-- further options of the builder]
+#   images/build.sh nodeagent|singleuser|bundle [options] [-- further options of the builder]
 #     --base IMAGE         base image; default: the pinned one of images/pins.env
-#     --wheel-base IMAGE   image of the stage that builds the wheel (singleuser); default: the pinned Debian
+#     --wheel-base IMAGE   image of the stage that builds the wheel; default: the pinned Debian, or --base for the other two
+#     --wheel FILE         a wheel of this tree that is built already
 #     --tag NAME[:TAG]     default localhost/samepage-<image>:<version>
 #     --builder PROGRAM    podman or docker; default: the one that is there
 #     --rstudio            RStudio Server too (singleuser; AGPL, fetched by your build)
@@ -20,9 +21,9 @@ die() {
   exit 1
 }
 image=${1:-}
-case $image in nodeagent | singleuser) shift ;; -h | --help | '') sed -n '2,14s/^# \{0,1\}//p' "$0"; exit $((${#image} ? 0 : 2)) ;; *) die "there is no image '$image'" "Give nodeagent or singleuser." ;; esac
+case $image in nodeagent | singleuser | bundle) shift ;; -h | --help | '') sed -n '2,15s/^# \{0,1\}//p' "$0"; exit $((${#image} ? 0 : 2)) ;; *) die "there is no image '$image'" "Give nodeagent, singleuser or bundle." ;; esac
 
-base='' wheel_base='' tag='' builder='' unpinned=0 rstudio=0
+base='' wheel_base='' wheel='' tag='' builder='' unpinned=0 rstudio=0
 secrets=() more=()
 secret() { # secret ID FILE
   [ -r "$2" ] || die "cannot read $2 (for $1)"
@@ -32,6 +33,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --base) base=$2; shift ;;
     --wheel-base) wheel_base=$2; shift ;;
+    --wheel) wheel=$2; shift ;;
     --tag) tag=$2; shift ;;
     --builder) builder=$2; shift ;;
     --platform) more+=(--platform "$2"); shift ;;
@@ -55,7 +57,7 @@ pinned() { # pinned IMAGE DIGEST: the reference by digest where it is known
 }
 debian=$(pinned "$DEBIAN_IMAGE" "$DEBIAN_DIGEST")
 case $image in
-  nodeagent) base=${base:-$debian} wheel_base=$base ;;
+  nodeagent | bundle) base=${base:-$debian} wheel_base=${wheel_base:-$base} ;;
   singleuser) base=${base:-$(pinned "$NOTEBOOK_IMAGE" "$NOTEBOOK_DIGEST")} wheel_base=${wheel_base:-$debian} ;;
 esac
 for name in "$base" "$wheel_base"; do
@@ -71,9 +73,8 @@ if [ "$rstudio" = 1 ]; then
   [ -n "$RSTUDIO_URL" ] || die "images/pins.env names no RStudio Server" "Set RSTUDIO_URL and RSTUDIO_SHA256."
   more+=(--build-arg "RSTUDIO_URL=$RSTUDIO_URL" --build-arg "RSTUDIO_SHA256=$RSTUDIO_SHA256")
 fi
-[ "$image" = nodeagent ] || more+=(
-  --build-arg "WHEEL_IMAGE=$wheel_base" --build-arg "ALLOW_UNPINNED=$unpinned"
-  --build-arg "OPENREFINE_URL=$OPENREFINE_URL" --build-arg "OPENREFINE_SHA256=$OPENREFINE_SHA256"
+[ "$image" != singleuser ] || more+=(
+  --build-arg "ALLOW_UNPINNED=$unpinned" --build-arg "OPENREFINE_URL=$OPENREFINE_URL" --build-arg "OPENREFINE_SHA256=$OPENREFINE_SHA256"
 )
 
 if [ -z "$builder" ]; then
@@ -89,7 +90,13 @@ revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 created=$(git show -s --format=%cI HEAD 2>/dev/null || true)
 case $(basename "$builder") in podman) more+=(--format docker) ;; docker) export DOCKER_BUILDKIT=1 ;; esac
 
+if [ -n "$wheel" ]; then
+  [ -r "$wheel" ] || die "cannot read $wheel (for --wheel)"
+  trap 'rm -f "images/wheel/$(basename "$wheel")"' EXIT
+  cp "$wheel" images/wheel/
+fi
 echo "images/build.sh: $tag from $base with $builder"
-exec "$builder" build -f "images/$image/Dockerfile" -t "$tag" \
-  --build-arg "BASE_IMAGE=$base" --build-arg "VERSION=$version" --build-arg "REVISION=$revision" --build-arg "CREATED=$created" \
+"$builder" build -f "images/$image/Dockerfile" -t "$tag" \
+  --build-arg "BASE_IMAGE=$base" --build-arg "WHEEL_IMAGE=$wheel_base" --build-arg "PIP_VERSION=$PIP_VERSION" \
+  --build-arg "VERSION=$version" --build-arg "REVISION=$revision" --build-arg "CREATED=$created" \
   "${secrets[@]}" "${more[@]}" .

@@ -22,11 +22,14 @@ from labext.recent import Recent
 
 if TYPE_CHECKING:
     from labext.courses.service import CourseService
+    from labext.gpu import GpuView
     from labext.memory import ServerMemory
     from labext.node import NodeAnswer
     from serverproxy.jupyter.takeover import Takeover
 
 T = TypeVar("T")
+# How long the first spare kernel waits for the course manifest, which may be far away.
+_COURSES_SECONDS = 15.0
 
 
 class SamepageExtension(ExtensionApp):
@@ -47,8 +50,11 @@ class SamepageExtension(ExtensionApp):
         self._threads = ThreadPoolExecutor(max_workers=3, thread_name_prefix="samepage")
         self._service: CourseService | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._spares = False
+        self._sparing: asyncio.Task[None] | None = None
         self._memory: Recent[ServerMemory] | None = None
         self._node: Recent[NodeAnswer] | None = None
+        self._gpu: GpuView | None = None
         self._listed_apps = Recent(self._read_apps, keep_seconds=5.0)
         self._takeover: Takeover | None = None
         self._sweeping: asyncio.Task[None] | None = None
@@ -63,6 +69,7 @@ class SamepageExtension(ExtensionApp):
                 status=self.status,
                 apps=self.apps,
                 courses=self.courses,
+                gpu=self.gpu,
             )
         )
         self.serverapp.io_loop.add_callback(self._begin)
@@ -77,6 +84,9 @@ class SamepageExtension(ExtensionApp):
         if self._takeover is not None:
             takeover, self._takeover = self._takeover, None
             await takeover.close()
+        if self._sparing is not None:
+            self._sparing.cancel()
+            await asyncio.gather(self._sparing, return_exceptions=True)
         if "kernels" not in self._left_out:
             from labext.kernels.spare import keeper
 
@@ -87,7 +97,7 @@ class SamepageExtension(ExtensionApp):
         """The answer of GET status."""
         memory, answer = await asyncio.gather(self._read_memory(), self._ask_node())
         self._look_at_courses()
-        self._look_at_kernels()
+        self._look_at_kernels(answer.node if answer is not None else None)
         return {
             "memory": memory,
             "agent": {"state": answer.state, "message": answer.message, "fix": answer.fix}
@@ -135,6 +145,17 @@ class SamepageExtension(ExtensionApp):
                 "Show your operator the server's log.",
             )
         return self._service
+
+    def gpu(self) -> GpuView:
+        """This user's GPUs. Errors: ApiError when they could not be set up."""
+        if self._gpu is None:
+            raise ApiError(
+                503,
+                "gpu_failed",
+                "The node panel could not be set up on this server.",
+                "Show your operator the server's log.",
+            )
+        return self._gpu
 
     def _set_up(self, name: Name, set_up: Callable[[], None]) -> None:
         try:
@@ -228,14 +249,18 @@ class SamepageExtension(ExtensionApp):
         from labext.kernels.default import make_default
 
         assert self.serverapp is not None
-        ours = make_default(self.serverapp) is None
+        self._spares = make_default(self.serverapp) is None
         self._features.report("kernels", "ok", "Kernels that you start opt in to page merging.")
-        if ours:
-            from labext.kernels.server_spare import open_for
+        if self._service is not None:
+            from labext.kernels.courses import courses
+            from labext.kernels.server_spare import kernels_of
 
-            self.log.debug("Samepage kernels: spare: %s", open_for(self.serverapp) or "wanted")
+            service, root = self._service, Path(self.serverapp.root_dir)
+            courses.source = lambda: kernels_of(service.specs(), root)
 
     def _set_up_node(self) -> None:
+        from labext.gpu import GpuView
+        from labext.gpu_kernels import running_kernels
         from labext.memory import read_server_memory
         from labext.node import NodeClient
 
@@ -244,13 +269,19 @@ class SamepageExtension(ExtensionApp):
             partial(self._in_thread, read_server_memory), options.memory_cache_seconds
         )
         client = NodeClient(options.agent_url, options.agent_timeout_seconds)
+        from labext.kernels.node_switch import node_switch
+
+        node_switch.url = options.agent_url
         self._node = Recent(client.ask, options.agent_cache_seconds)
+        self._gpu = GpuView(client, partial(running_kernels, self.serverapp), self._in_thread)
 
     def _begin(self) -> None:
         """The loop runs: the server answers before the first pull begins."""
         if self._service is not None:
             self._starting = asyncio.ensure_future(self._start_courses(self._service))
             self._take_over_links()
+        if self._spares:
+            self._sparing = asyncio.ensure_future(self._begin_spares())
         if self._takeover is not None:
             self._sweeping = asyncio.ensure_future(self._begin_applications(self._takeover))
 
@@ -272,6 +303,21 @@ class SamepageExtension(ExtensionApp):
             )
         except Exception as err:  # noqa: BLE001 - its links work as they did without us
             self.log.warning("Samepage courses: nbgitpuller keeps its own engine: %s", err)
+
+    async def _begin_spares(self) -> None:
+        """The first spare has what the courses want, and there is none where the node says no."""
+        from labext.kernels.server_spare import open_for
+
+        assert self.serverapp is not None
+        if self._starting is not None:
+            await asyncio.wait([self._starting], timeout=_COURSES_SECONDS)
+        await self._ask_node()
+        try:
+            problem = open_for(self.serverapp)
+        except Exception as err:  # noqa: BLE001 - as in _set_up
+            self.log.warning("Samepage kernels: no spare: %s: %s", type(err).__name__, err)
+            return
+        self.log.debug("Samepage kernels: spare: %s", problem or "wanted")
 
     async def _begin_applications(self, takeover: Takeover) -> None:
         try:
@@ -317,6 +363,9 @@ class SamepageExtension(ExtensionApp):
             self._fail("node", f"The node agent could not be asked ({type(err).__name__}: {err}).")
             return None
         # A machine without an agent is an ordinary one; nothing is broken.
+        from labext.kernels.node_switch import node_switch
+
+        node_switch.take(answer.node)
         states: dict[str, State] = {"ok": "ok", "error": "failed"}
         self._features.report("node", states.get(answer.state, "off"), answer.message)
         return answer
@@ -334,16 +383,16 @@ class SamepageExtension(ExtensionApp):
             noun = "course keeps" if count == 1 else "courses keep"
             self._features.report("courses", "ok", f"{count} {noun} up to date by itself.")
 
-    def _look_at_kernels(self) -> None:
+    def _look_at_kernels(self, node: dict[str, Any] | None) -> None:
         if "kernels" in self._left_out:
             return
         try:
             from labext.kernels.spare import keeper
-            from labext.kernels.status import kernels_status
+            from labext.kernels.status import kernels_status, with_node
 
             keeper.review()
             seen = kernels_status()
         except Exception as err:  # noqa: BLE001 - as in _set_up
             self._fail("kernels", f"Their state cannot be read ({type(err).__name__}: {err}).")
             return
-        self._features.report("kernels", seen.state, seen.message)
+        self._features.report("kernels", seen.state, with_node(seen.message, node))

@@ -15,6 +15,7 @@ from labext.unixhttp import unix_client
 AgentState = Literal["ok", "absent", "error", "off"]
 
 _NUMBER_OR_NULL = {"type": ["number", "null"]}
+_KERNEL_COUNTS = ("alike", "drifted", "refused", "unsuited", "off", "silent")
 
 NODE = Draft202012Validator(
     {
@@ -46,6 +47,14 @@ NODE = Draft202012Validator(
                 "type": "object",
                 "required": ["total_bytes", "available_bytes"],
                 "additionalProperties": _NUMBER_OR_NULL,
+            },
+            "kernels": {
+                "type": "object",
+                "properties": {
+                    "merge": {"type": "boolean"},
+                    "align": {"type": "boolean"},
+                    **dict.fromkeys(_KERNEL_COUNTS, _NUMBER_OR_NULL),
+                },
             },
             "gpus": {
                 "type": "object",
@@ -88,11 +97,18 @@ class NodeAnswer:
     history: dict[str, Any] | None
 
 
-class _WrongAnswerError(Exception):
-    """The agent, or something else at its address, gave an answer that cannot be used."""
+class WrongAnswerError(Exception):
+    """The agent, or something else at its address, gave an answer that cannot be used.
+
+    `status`: that of an HTTP error; None when it was none.
+    """
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
 
 
-class _NoAnswerError(Exception):
+class NoAnswerError(Exception):
     """Nothing listens at the agent's address."""
 
 
@@ -105,6 +121,11 @@ class NodeClient:
         scheme, _, path = url.partition("://")
         self._socket = path if scheme == "unix" else None
 
+    @property
+    def is_off(self) -> bool:
+        """Whether the agent is not to be asked at all."""
+        return not self._url
+
     async def ask(self) -> NodeAnswer:
         """Node and history, asked for side by side. Raises nothing that the agent could cause."""
         if not self._url:
@@ -113,11 +134,11 @@ class NodeClient:
             self._outcome("/v1/node"), self._outcome("/v1/history")
         )
         if isinstance(node, Exception):
-            return self._explain(node)
+            return self.explain(node)
         try:
             _check_node(node)
-        except _WrongAnswerError as err:
-            return self._explain(err)
+        except WrongAnswerError as err:
+            return self.explain(err)
         if isinstance(history, Exception) or not is_history(history):
             return NodeAnswer(
                 state="ok",
@@ -134,29 +155,32 @@ class NodeClient:
             history=history,
         )
 
-    async def _outcome(self, path: str) -> dict[str, Any] | _WrongAnswerError | _NoAnswerError:
+    async def _outcome(self, path: str) -> dict[str, Any] | WrongAnswerError | NoAnswerError:
         try:
-            return await self._get(path)
-        except (_WrongAnswerError, _NoAnswerError) as err:
+            return await self.get(path)
+        except (WrongAnswerError, NoAnswerError) as err:
             return err
 
-    async def _get(self, path: str) -> dict[str, Any]:
+    async def get(self, path: str) -> dict[str, Any]:
+        """The JSON object at `path`. Errors: WrongAnswerError, NoAnswerError."""
         try:
             answer = await self._fetch(path)
         except HTTPClientError as err:
             if err.code == 599:
-                raise _WrongAnswerError(f"did not answer within {self._timeout:g} s") from err
-            raise _WrongAnswerError(f"answered {err.code} {err.message} to {path}") from err
+                raise WrongAnswerError(f"did not answer within {self._timeout:g} s") from err
+            raise WrongAnswerError(
+                f"answered {err.code} {err.message} to {path}", status=err.code
+            ) from err
         except OSError as err:
-            raise _NoAnswerError(err.strerror or str(err)) from err
+            raise NoAnswerError(err.strerror or str(err)) from err
         except ValueError as err:
-            raise _WrongAnswerError(f"is no address to ask: {err}") from err
+            raise WrongAnswerError(f"is no address to ask: {err}") from err
         try:
             value = json.loads(answer.body)
         except ValueError as err:
-            raise _WrongAnswerError(f"answered {path} with something that is not JSON") from err
+            raise WrongAnswerError(f"answered {path} with something that is not JSON") from err
         if not isinstance(value, dict):
-            raise _WrongAnswerError(f"answered {path} with something that is not a JSON object")
+            raise WrongAnswerError(f"answered {path} with something that is not a JSON object")
         return value
 
     async def _fetch(self, path: str) -> HTTPResponse:
@@ -175,8 +199,9 @@ class NodeClient:
         finally:
             client.close()
 
-    def _explain(self, error: _WrongAnswerError | _NoAnswerError) -> NodeAnswer:
-        if isinstance(error, _NoAnswerError):
+    def explain(self, error: WrongAnswerError | NoAnswerError) -> NodeAnswer:
+        """The error as an answer: what was asked, what came, what to do next."""
+        if isinstance(error, NoAnswerError):
             return _without(
                 "absent",
                 f"No node agent answers at {self._url} ({error}).",
@@ -197,7 +222,7 @@ def _check_node(node: dict[str, Any]) -> None:
     # The first error is enough; jsonschema's best_match would walk all of them.
     error = next(NODE.iter_errors(node), None)
     if error is not None:
-        raise _WrongAnswerError(
+        raise WrongAnswerError(
             f"answered /v1/node in an unknown shape ({error.json_path}: {error.message[:120]})"
         )
 

@@ -12,6 +12,7 @@ from nodeagent.donors.command import keep_donors
 from nodeagent.errors import AgentError, KsmUnsupportedError
 from nodeagent.estimate.command import add_flags as estimate_flags
 from nodeagent.estimate.command import run_estimate
+from nodeagent.gpu.extender.flags import add_flags as extender_flags
 from nodeagent.log import configure
 
 _EPILOG = """\
@@ -52,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--mode", metavar="|".join(MODES), help="auto: tune where it may, else observe"
     )
+    run.add_argument("--merge", metavar="yes|no", help="may kernels here opt in (yes)")
+    run.add_argument("--align", metavar="yes|no", help="may kernels here start aligned (yes)")
     run.add_argument("--interval", metavar="S", help="seconds between readings at rest (10)")
     run.add_argument("--cpu-budget", metavar="CORES", help="for ksmd, over a minute (0.1)")
     run.add_argument("--pressure-cpu-budget", metavar="CORES", help="when memory is short (0.25)")
@@ -61,6 +64,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--history-hours", metavar="H", help="kept for the picture (2)")
     run.add_argument("--allow-host", metavar="NAMES", help="further Host names, with commas")
     run.add_argument("--gpu-timeout", metavar="S", help="for a reading of the GPUs (3)")
+    run.add_argument("--gpu-interval", metavar="S", help="between readings of the GPUs (5)")
+    run.add_argument("--gpu-data", metavar="FOLDER", help="records and history of GPUs (none)")
+    run.add_argument("--gpu-record-bytes", metavar="BYTES", help="of such records (67108864)")
+    run.add_argument("--gpu-publish", metavar="none|lease|node", help="facts kept there (none)")
+    run.add_argument("--gpu-publish-round", metavar="S", help="at least so often (30)")
+    run.add_argument("--gpu-policy", metavar="FILE", help="bounds for sharing GPUs (none)")
+    run.add_argument("--gpu-exempt", metavar="PATTERNS", help="never flagged, with commas (none)")
+    run.add_argument("--pod-resources", metavar="FILE", help="the kubelet's socket")
+    run.add_argument("--node-name", metavar="NAME", help="in the cluster (NODE_NAME)")
     _course_cache_flags(run)
     run.add_argument("--limit-guard", metavar="hold|warn", help="near a memory limit (hold)")
     run.add_argument("--invite-cgroup", metavar="REGEX", help="cgroups that should opt in (any)")
@@ -113,6 +125,32 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("file", metavar="FILE", help="JSON lines; - is standard input")
     replay.add_argument("--json", action="store_true", help="each decision as a line of JSON")
     replay.add_argument("--explain", action="store_true", help="with every GPU not taken")
+    replay.add_argument(
+        "--ask", metavar="JSON", help="this request of every recorded snapshot instead"
+    )
+    top = gpu_actions.add_parser("top", parents=[places, listen], help="this node's GPUs, live")
+    top.add_argument("--once", action="store_true", help="once, not live")
+    top.add_argument("--json", action="store_true", help="everything once, as JSON")
+    top.add_argument("--seconds", type=float, default=2.0, metavar="S", help="between looks (2)")
+    top.add_argument("--token-file", metavar="FILE", help="ask over --listen with this token")
+    advise = gpu_actions.add_parser(
+        "advise", help="what the NVIDIA device plugin should be told, and why; sets nothing"
+    )
+    advise.add_argument("--gpu-data", metavar="FOLDER", help="of the agent's measurements")
+    advise.add_argument("--gpu-policy", metavar="FILE", help="bounds for sharing GPUs (none)")
+    advise.add_argument("--node-name", metavar="NAME", help="in the cluster (NODE_NAME)")
+    advise.add_argument("--json", action="store_true", help="as JSON")
+    pause = gpu_actions.add_parser(
+        "pause", parents=[places], help="let go of the driver, to reset a GPU or change MIG"
+    )
+    pause.add_argument("--seconds", type=float, default=300.0, metavar="S", help="0 ends it (300)")
+    snooze = gpu_actions.add_parser(
+        "snooze", parents=[places], help="leave an owner unflagged for a while"
+    )
+    snooze.add_argument("owner", metavar="OWNER", help="as gpu top shows it")
+    snooze.add_argument("--hours", type=float, default=24.0, metavar="H", help="0 ends it (24)")
+    snooze.add_argument("--by", default=os.environ.get("USER", "root"), help="whose word it is")
+    extender_flags(gpu_actions.add_parser("extender", help="rank nodes for kube-scheduler"))
     return parser
 
 
@@ -201,11 +239,13 @@ def _course_cache(action: str, config: AgentConfig, env: Mapping[str, str]) -> i
 
 
 def _gpu(flags: Mapping[str, object]) -> int:
-    from nodeagent.gpu.command import replay_file
+    if flags["gpu_action"] == "extender":
+        from nodeagent.gpu.extender.command import run_extender
 
-    return replay_file(
-        str(flags["file"]), as_json=bool(flags["json"]), explain=bool(flags["explain"])
-    )
+        return run_extender(flags, os.environ)
+    from nodeagent.gpu.operator import run_action
+
+    return run_action(dict(flags), os.environ)
 
 
 def _restore(config: AgentConfig, env: Mapping[str, str], parent: int) -> int:

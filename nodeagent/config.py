@@ -17,6 +17,7 @@ from nodeagent.workloads.invite import Invitation, parse_uids
 Mode = Literal["tune", "observe", "off"]
 LimitGuard = Literal["hold", "warn"]
 Uninvited = Literal["warn", "hold"]
+GpuPublish = Literal["none", "lease", "node"]
 ModeSetting = Literal["auto", "tune", "observe", "off"]
 
 MODES: tuple[ModeSetting, ...] = ("auto", "tune", "observe", "off")
@@ -57,6 +58,14 @@ class AgentConfig:
     facts_uids: tuple[tuple[int, int], ...] = ()
     """Users whose reader or tuner is believed at the other end of --facts-socket, such as 1000.
     Default none: root and the own user."""
+
+    merge: bool = True
+    """Whether kernels of this node may opt in to merging. no: kernels that start from now on do
+    not, and the agent only observes. Default yes."""
+
+    align: bool = True
+    """Whether kernels of this node may start aligned, with a layout that others know. Default
+    yes."""
 
     allow_host: tuple[str, ...] = ()
     """Further Host header names to answer to, comma separated (DNS names through which a proxy or
@@ -126,6 +135,38 @@ class AgentConfig:
 
     gpu_timeout: float = 3.0
     """Seconds a reading of the GPUs may take before its process is ended. Default 3."""
+
+    gpu_interval: float = 5.0
+    """Seconds between two readings of the GPUs. Default 5, at least 1."""
+
+    gpu_data: Path | None = None
+    """Folder for records of decisions, a week's history and snoozed flags, such as
+    /var/lib/samepage/gpu. Default none: nothing is kept."""
+
+    gpu_record_bytes: int = 64 * 1024 * 1024
+    """The most that records of decisions and snapshots may take, in bytes. Default 64 MiB."""
+
+    gpu_publish: GpuPublish = "none"
+    """Where the cluster keeps this node's GPU facts for hub and scheduler: lease (a Lease in the
+    pod's namespace), node (an annotation of the Node), none (they ask the agents). Default none."""
+
+    gpu_publish_round: float = 30.0
+    """Seconds after which GPU facts are published though little has changed. Default 30."""
+
+    gpu_policy: Path | None = None
+    """JSON file of bounds for sharing decisions, see the page on GPUs. Default none: their
+    defaults."""
+
+    gpu_exempt: tuple[str, ...] = ()
+    """Patterns of owners and users that are never flagged, comma separated, such as lab/*,staff-*.
+    Default none."""
+
+    pod_resources: Path = Path("/var/lib/kubelet/pod-resources/kubelet.sock")
+    """The kubelet's socket that tells who was given which GPU; asked where it is there. Default
+    /var/lib/kubelet/pod-resources/kubelet.sock."""
+
+    node_name: str | None = None
+    """This node's name in the cluster. Default $NODE_NAME, else the host name."""
 
     log_format: LogFormat = "text"
     """text: one readable line per event; json: one object per line. Default text."""
@@ -233,6 +274,12 @@ def _pattern(text: str) -> re.Pattern[str]:
         raise ValueError(text) from err
 
 
+def _name(text: str) -> str:
+    if not text.strip() or len(text) > 253:
+        raise ValueError(text)
+    return text.strip()
+
+
 def _command(text: str) -> tuple[str, ...]:
     return tuple(shlex.split(text))
 
@@ -249,6 +296,8 @@ _PARSERS: dict[str, tuple[Callable[[str], object], str]] = {
     "node_socket": (_path, "a file, such as /run/samepage/node/node.sock"),
     "facts_socket": (_path, "a file, such as /run/samepage-facts/facts.sock"),
     "facts_uids": (parse_uids, "users or ranges with commas, such as 1000"),
+    "merge": (_switch, "yes or no"),
+    "align": (_switch, "yes or no"),
     "allow_host": (_text_list, "names separated by commas, such as node1.example.org"),
     "interval": (_number(1, 3600), "seconds from 1 to 3600, such as 10"),
     "dry_run": (_switch, "yes or no"),
@@ -269,6 +318,15 @@ _PARSERS: dict[str, tuple[Callable[[str], object], str]] = {
     "history_hours": (_number(0.1, 48), "hours from 0.1 to 48, such as 2"),
     "gpu": (_switch, "yes or no"),
     "gpu_timeout": (_number(0.1, 60), "seconds from 0.1 to 60, such as 3"),
+    "gpu_interval": (_number(1, 300), "seconds from 1 to 300, such as 5"),
+    "gpu_data": (_path, "a folder, such as /var/lib/samepage/gpu"),
+    "gpu_record_bytes": (_positive_int, "a whole number of bytes above 0, such as 67108864"),
+    "gpu_publish": (_choice("none", "lease", "node"), "none, lease or node"),
+    "gpu_publish_round": (_number(5, 3600), "seconds from 5 to 3600, such as 30"),
+    "gpu_policy": (_path, "a file, such as /etc/samepage/gpu-policy.json"),
+    "gpu_exempt": (_words, "patterns separated by commas, such as lab/*,staff-*"),
+    "pod_resources": (_path, "a file, such as /var/lib/kubelet/pod-resources/kubelet.sock"),
+    "node_name": (_name, "a name, such as worker-7"),
     "log_format": (_log_format, "text or json"),
     "exit_with_parent": (_switch, "yes or no"),
     "course_cache": (_path, "a folder, such as /var/cache/samepage/courses"),

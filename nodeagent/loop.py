@@ -8,8 +8,10 @@ from pathlib import Path
 
 from nodeagent.errors import AgentError, Problem
 from nodeagent.gpu.model import GpuReader
+from nodeagent.gpu.monitor import GpuMonitor
 from nodeagent.history import History, Point
 from nodeagent.host import HostMemory, read_memory
+from nodeagent.kernels.switches import ALL_ON, Switches
 from nodeagent.ksm.control import KsmController, KsmReport
 from nodeagent.view import NodeStatus
 
@@ -31,6 +33,7 @@ class Agent:
         interval: float,
         version: str,
         node: str,
+        switches: Switches = ALL_ON,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -44,11 +47,14 @@ class Agent:
         """How long the last round took."""
         self.rounds = 0
         self.failures = 0
+        self.gpu_monitor = gpus if isinstance(gpus, GpuMonitor) else None
+        """All facts of the GPUs; None where they are not read."""
         self._ksm = ksm
         self._gpus = gpus
         self._proc = proc
         self._version = version
         self._node = node
+        self._switches = switches
         self._clock = clock
         self._wall_clock = wall_clock
 
@@ -96,6 +102,7 @@ class Agent:
             ksm=report,
             memory=memory,
             gpus=gpus,
+            switches=self._switches,
         )
         self.history.add(
             Point(

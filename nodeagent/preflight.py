@@ -12,6 +12,7 @@ from nodeagent.errors import AgentError, ConfigError, KsmPermissionError, Proble
 from nodeagent.gpu.reader import LIBRARY, library_loads
 from nodeagent.host import find_process, read_memory
 from nodeagent.http.app import bind
+from nodeagent.kernels.count import KernelCount, sentence
 from nodeagent.ksm.decide import HOLD_AT
 from nodeagent.ksm.lock import KsmLock
 from nodeagent.ksm.sources import facts_of
@@ -61,6 +62,8 @@ def choose_mode(config: AgentConfig, ksm: KsmDir, lock: KsmLock, state_dir: Path
         return ModeChoice(mode="off", why="switched off by --mode off")
     if config.mode == "observe":
         return ModeChoice(mode="observe", why="the agent was started to observe")
+    if not config.merge:
+        return ModeChoice(mode="observe", why="merging is switched off for this node (--merge no)")
     if not ksm.supported:
         return ModeChoice(mode="observe", why="this kernel has no KSM")
     try:
@@ -78,7 +81,8 @@ def choose_mode(config: AgentConfig, ksm: KsmDir, lock: KsmLock, state_dir: Path
 def _may_tune(config: AgentConfig, ksm: KsmDir, state_dir: Path) -> None:
     if not ksm.writable and not config.dry_run:
         raise KsmPermissionError(
-            f"{ksm.path / 'run'} is not writable for user {os.geteuid()}",
+            f"{ksm.path / 'run'} is not writable for user {os.geteuid()} "
+            f"({ksm.not_writable_because})",
             fix="Run the agent as root with the host's /sys mounted read-write.",
         )
     if find_process(config.proc_root, "ksmtuned") is not None:
@@ -144,6 +148,14 @@ def _kernel(ksm: KsmDir) -> Finding:
         name for name in ("smart_scan", "general_profit", "pages_scanned") if ksm.read(name) is None
     ]
     text = f"KSM in Linux {os.uname().release}"
+    if ksm.read("general_profit") is None:
+        # This file and prctl(PR_SET_MEMORY_MERGE) came with the same release.
+        return Finding(
+            verdict="warn",
+            topic="kernel",
+            text=f"{text}, as before 6.4: notebook kernels cannot opt in",
+            fix="use Linux 6.4 or later, better 6.14, for the nodes of a class",
+        )
     if missing:
         return Finding(
             verdict="warn",
@@ -160,7 +172,7 @@ def _permission(ksm: KsmDir) -> Finding:
     return Finding(
         verdict="warn",
         topic="permission",
-        text=f"{ksm.path} is not writable: the agent will only observe",
+        text=f"{ksm.path} is not writable ({ksm.not_writable_because}): the agent only observes",
         fix="run it as root, with the host's /sys mounted read-write",
     )
 
@@ -237,12 +249,28 @@ def _opted_in(config: AgentConfig, ksm: KsmDir) -> list[Finding]:
                     "(--donor-command) keep shared pages out of its account",
                 )
             )
+    found += _kernels(sample.kernels)
     limits = len(sample.charges)
     near = sum(charge.worst_ratio > HOLD_AT for charge in sample.charges)
     if limits and not near:
         text = f"{limits} with merged memory, none close"
         found.append(Finding(verdict="ok", topic="memory limits", text=text))
     return found
+
+
+def _kernels(seen: KernelCount | None) -> list[Finding]:
+    """How the kernels of each image started."""
+    return [
+        Finding(
+            verdict="warn" if image.drifted or image.refused or image.unsuited else "ok",
+            topic="kernels",
+            text=sentence(image),
+            fix="what drifted shares little; docs/kernels.md says what the causes mean"
+            if image.drifted
+            else None,
+        )
+        for image in (seen.images if seen is not None else ())
+    ]
 
 
 def _numa(config: AgentConfig, ksm: KsmDir) -> Finding | None:

@@ -17,8 +17,9 @@ from nodeagent.coursecache.pace import Pace
 from nodeagent.coursecache.sources import configured
 from nodeagent.donors.keep import DonorKeeper, DonorPlan
 from nodeagent.errors import AgentError
+from nodeagent.gpu.build import build_monitor
 from nodeagent.gpu.model import GpuReader, NoGpus
-from nodeagent.gpu.reader import NvmlReader
+from nodeagent.gpu.publish.start import publishing
 from nodeagent.history import History
 from nodeagent.host import read_boot_id
 from nodeagent.http.app import (
@@ -30,11 +31,14 @@ from nodeagent.http.app import (
     build_private_app,
     serve,
 )
+from nodeagent.http.peers import Peers
 from nodeagent.http.private import read_token
+from nodeagent.kernels.switches import Switches
 from nodeagent.ksm.control import KsmController
 from nodeagent.ksm.decide import KsmPolicy
 from nodeagent.ksm.lock import KsmLock
 from nodeagent.ksm.sources import facts_of
+from nodeagent.ksm.spending import SpendingFile
 from nodeagent.ksm.state import StateFile
 from nodeagent.ksm.sysfs import KsmDir
 from nodeagent.loop import TICK_SECONDS, Agent
@@ -71,12 +75,12 @@ def run(config: AgentConfig, env: Mapping[str, str], *, parent: int) -> int:
     try:
         token = None if config.token_file is None else read_token(config.token_file)
         choice = choose_mode(config, ksm, lock, state_dir)
+        boot_id = read_boot_id(config.proc_root)
         controller = KsmController(
             ksm=ksm,
             facts=facts_of(config, ksm),
-            state=StateFile(
-                state_dir, boot_id=read_boot_id(config.proc_root), sys_root=config.sys_root
-            ),
+            state=StateFile(state_dir, boot_id=boot_id, sys_root=config.sys_root),
+            spending=SpendingFile(state_dir, boot_id=boot_id),
             lock=lock,
             policy=KsmPolicy(
                 cpu_budget=config.cpu_budget,
@@ -93,9 +97,7 @@ def run(config: AgentConfig, env: Mapping[str, str], *, parent: int) -> int:
             mode_problem=choice.problem,
             clock=time.monotonic,
         )
-        gpus: GpuReader = (
-            NvmlReader(timeout=config.gpu_timeout, clock=time.monotonic) if config.gpu else NoGpus()
-        )
+        gpus: GpuReader = build_monitor(config, env) if config.gpu else NoGpus()
         agent = Agent(
             ksm=controller,
             gpus=gpus,
@@ -104,6 +106,7 @@ def run(config: AgentConfig, env: Mapping[str, str], *, parent: int) -> int:
             interval=config.interval,
             version=__version__,
             node=os.uname().nodename,
+            switches=Switches(merge=config.merge, align=config.align),
         )
         port = sockets[0].getsockname()[1]
         log.info(
@@ -175,9 +178,12 @@ async def _serve(
         servers.append(serve(build_private_app(agent, listen=config.listen), private))
     if node_socket:
         # Without the operator's pages, token or not: students' containers have this socket.
-        servers.append(serve(build_app(agent, listen=_LOCAL), node_socket))
+        peers = Peers()
+        servers.append(serve(build_app(agent, listen=_LOCAL, peers=peers), node_socket, peers))
     donors = _donors(config, env)
     tasks = [] if donors is None else [asyncio.create_task(donors.run(stop))]
+    if (publish := publishing(config, env, agent.gpu_monitor, stop)) is not None:
+        tasks.append(asyncio.create_task(publish))
     keeping = None if keeper is None else asyncio.create_task(keeper.run(stop))
     try:
         await agent.run(stop)

@@ -10,6 +10,7 @@ from nodeagent.config import Address
 from nodeagent.errors import AgentError
 from nodeagent.http.app import PRIVATE_SOCKET
 from nodeagent.http.words import age_text, bytes_text, percent_text
+from nodeagent.kernels.count import ImageCount, sentence
 
 _TIMEOUT = 5.0
 
@@ -85,6 +86,7 @@ def workload_lines(found: dict[str, Any], most: int = 20) -> str:
         lines.append(f"{name[: 43 - len(mark)] + mark:<44}{cells}")
     if len(found["workloads"]) > most:
         lines.append(f"and {len(found['workloads']) - most} more")
+    lines += image_lines(found.get("images", []))
     for limit in found["limits"]:
         if limit["near"]:
             lines.append(
@@ -93,6 +95,13 @@ def workload_lines(found: dict[str, Any], most: int = 20) -> str:
                 f"writes to all it merged; {bytes_text(limit['safe_limit_bytes'])} would be safe"
             )
     return "\n".join(lines)
+
+
+def image_lines(images: list[dict[str, Any]]) -> list[str]:
+    """How the kernels of each image started. Pure."""
+    return [
+        sentence(ImageCount(**(image | {"causes": tuple(image["causes"])}))) for image in images
+    ]
 
 
 def summary(node: dict[str, Any], now: float) -> str:
@@ -132,6 +141,9 @@ def _student_lines(node: dict[str, Any]) -> list[str]:
     students = node.get("students")
     if students is not None:
         lines.append(f"students {room_text(students)}")
+    kernels = node.get("kernels")
+    if kernels is not None:
+        lines += _kernel_lines(kernels)
     guards = node.get("guards")
     if guards is not None:
         lines.append(
@@ -140,6 +152,21 @@ def _student_lines(node: dict[str, Any]) -> list[str]:
             f"{guards['uninvited_processes']} uninvited processes"
         )
     return lines
+
+
+def _kernel_lines(kernels: dict[str, Any]) -> list[str]:
+    off = [
+        text
+        for name, text in (("merge", "merging"), ("align", "alignment"))
+        if not kernels.get(name, True)
+    ]
+    words = [f"{' and '.join(off)} switched off for this node"] if off else []
+    if kernels["alike"] is not None:
+        words.append(
+            f"{kernels['alike']} aligned alike, {kernels['drifted']} drifted, "
+            f"{kernels['refused'] + kernels['unsuited']} not aligned"
+        )
+    return [f"kernels  {'; '.join(words)}"] if words else []
 
 
 def room_text(students: dict[str, Any]) -> str:

@@ -10,6 +10,9 @@ from typing import Any
 from nodeagent.gpu.model import GpuReport
 from nodeagent.history import Point
 from nodeagent.host import HostMemory
+from nodeagent.kernels.switches import ALL_ON, Switches
+from nodeagent.kernels.view import node_kernels, operator_kernels
+from nodeagent.ksm.accounts import Account, account, by_container, by_user, saved_ratio
 from nodeagent.ksm.control import KsmReport
 from nodeagent.ksm.decide import HOLD_AT
 from nodeagent.ksm.facts import KsmSample
@@ -26,6 +29,7 @@ class NodeStatus:
     ksm: KsmReport
     memory: HostMemory
     gpus: GpuReport
+    switches: Switches = ALL_ON
 
 
 def node_json(status: NodeStatus) -> dict[str, Any]:
@@ -70,6 +74,7 @@ def node_json(status: NodeStatus) -> dict[str, Any]:
             "uninvited_processes": sample.uninvited,
             "cow_faults": sample.cow_faults,
         },
+        "kernels": node_kernels(status.switches, None if sample is None else sample.kernels),
         "gpus": asdict(status.gpus) | {"devices": [asdict(gpu) for gpu in status.gpus.devices]},
     }
 
@@ -82,10 +87,21 @@ def near_limits(sample: KsmSample) -> int:
 def workloads_json(status: NodeStatus) -> dict[str, Any]:
     """/v1/workloads: one entry per student. For the operator, never for the open address."""
     report, sample = status.ksm, status.ksm.sample
+    ratio = 0.0 if sample is None else saved_ratio(sample)
     return {
         "node": status.node,
         "time": status.time,
+        "containers": []
+        if sample is None
+        else [
+            {"pod": pod, "container": container} | _sums(sums)
+            for (pod, container), sums in by_container(sample).items()
+        ],
+        "users": []
+        if sample is None
+        else [{"uid": uid} | _sums(sums) for uid, sums in by_user(sample).items()],
         "settled": report.phase not in ("burst", "settle"),
+        "images": operator_kernels(None if sample is None else sample.kernels),
         "workloads": [
             {
                 "kind": share.owner.kind,
@@ -108,10 +124,8 @@ def workloads_json(status: NodeStatus) -> dict[str, Any]:
                 "pid": member.pid,
                 "uid": member.uid,
                 "owner": str(member.owner),
-                "private_bytes": member.private_bytes,
-                "merged_bytes": member.merged_bytes,
-                "zero_bytes": member.zero_bytes,
-                "table_bytes": member.table_bytes,
+                "container": member.workload.container_id,
+                **_sums(account([member], ratio)),
                 "donor": member.donor,
                 "invited": member.invited,
             }
@@ -133,6 +147,10 @@ def workloads_json(status: NodeStatus) -> dict[str, Any]:
             for charge in sample.charges
         ],
     }
+
+
+def _sums(sums: Account) -> dict[str, Any]:
+    return asdict(sums) | {"profit_bytes": sums.profit_bytes}
 
 
 def history_json(interval_seconds: float, points: tuple[Point, ...]) -> dict[str, Any]:

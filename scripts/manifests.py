@@ -6,6 +6,7 @@ The base is written by hand, with the reasons beside each line. From it come
     deploy/kustomize/overlays/gpu/            a second DaemonSet for nodes with NVIDIA GPUs
     deploy/helm/samepage/templates/*.yaml     the same objects with values in place of some lines
     deploy/helm/samepage/values.schema.json   which values there are; unknown ones are refused
+    deploy/z2jh/values.yaml                   the hub's reader of course files, put into its place
 
 Each replacement must meet exactly as many lines as it says, so that a changed base cannot leave a
 template behind unnoticed.
@@ -17,6 +18,7 @@ import hashlib
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -27,7 +29,11 @@ import yaml
 ROOT = Path(__file__).parents[1]
 BASE = ROOT / "deploy/kustomize/base"
 GPU = ROOT / "deploy/kustomize/overlays/gpu"
+SECCOMP = ROOT / "deploy/kustomize/overlays/seccomp"
+COMPONENTS = ROOT / "deploy/kustomize/components"
 CHART = ROOT / "deploy/helm/samepage"
+Z2JH = ROOT / "deploy/z2jh/values.yaml"
+COURSES = ROOT / "deploy/hub/samepage_courses.py"
 PARTS = (
     "namespace",
     "priorityclass",
@@ -44,6 +50,10 @@ HEADER = """\
 # Written by `make manifests` from deploy/kustomize/base; docs/operators/kubernetes.md goes with it.
 # Put your registry's name in place of localhost/ in both images first.
 """
+IMAGE = (
+    'image: {{ printf "%s:%s" .Values.image.repository (default .Chart.AppVersion '
+    ".Values.image.tag) | quote }}"
+)
 CHART_HEADER = "{{- /* Written by `make manifests` from deploy/kustomize/base. */}}\n"
 
 
@@ -117,7 +127,7 @@ def given(path: str, key: str, indent: int) -> str:
 
 def templates(texts: dict[str, str]) -> dict[str, str]:
     """The chart's templates; the namespace is the release's, which the operator makes."""
-    spaced = Swap(old="namespace: samepage\n", new="namespace: {{ .Release.Namespace }}\n")
+    spaced = SPACED
     daemonset = texts["daemonset"]
     tuner_end = daemonset.index("        - name: reader\n")
     resources = [
@@ -135,16 +145,12 @@ def templates(texts: dict[str, str]) -> dict[str, str]:
             (daemonset[tuner_end:], resources[1], "reader"),
         )
     ]
-    image = (
-        'image: {{ printf "%s:%s" .Values.image.repository (default .Chart.AppVersion '
-        ".Values.image.tag) | quote }}"
-    )
     pod = "".join(halves)
     pod = swapped(
         pod,
         [
             spaced,
-            Swap(old="image: localhost/samepage-nodeagent:0.1.0", new=image, times=2),
+            Swap(old="image: localhost/samepage-nodeagent:0.1.0", new=IMAGE, times=2),
             Swap(
                 old="imagePullPolicy: IfNotPresent",
                 new="imagePullPolicy: {{ .Values.image.pullPolicy }}",
@@ -182,6 +188,7 @@ def templates(texts: dict[str, str]) -> dict[str, str]:
         ],
         "daemonset",
     )
+    pod = with_lease(with_donors(pod))
     pod = CHECKSUM.sub(r"\g<1>{{ toJson .Values.config | sha256sum | trunc 16 | quote }}", pod)
     configmap = texts["configmap"]
     settings = block(configmap, "data:")
@@ -237,7 +244,249 @@ def templates(texts: dict[str, str]) -> dict[str, str]:
     }
     made["priorityclass"] = toggled(made["priorityclass"], ".Values.priorityClass.create")
     made["networkpolicy"] = toggled(made["networkpolicy"], ".Values.networkPolicy.enabled")
+    made |= course_cache() | seccomp() | gpu_publish()
     return {name: CHART_HEADER + text for name, text in made.items()}
+
+
+SPACED = Swap(old="namespace: samepage\n", new="namespace: {{ .Release.Namespace }}\n")
+STUDENTS = Swap(
+    old="image: localhost/samepage-singleuser:0.1.0",
+    new="image: {{ .Values.students.image | quote }}",
+)
+PULL = Swap(
+    old="imagePullPolicy: IfNotPresent", new="imagePullPolicy: {{ .Values.image.pullPolicy }}"
+)
+
+
+def placed(text: str, name: str) -> str:
+    """Where a DaemonSet beside the agent's runs, and with which secret its image is pulled."""
+    selector = block(text, "      nodeSelector:")
+    own = "        kubernetes.io/arch: amd64\n"
+    chosen = given("nodeSelector", "nodeSelector", 6)
+    if own in selector:
+        chosen = (
+            "      nodeSelector:\n"
+            + own
+            + (
+                "        {{- with .Values.nodeSelector }}\n"
+                "        {{- toYaml . | nindent 8 }}\n        {{- end }}\n"
+            )
+        )
+    return swapped(
+        text,
+        [
+            SPACED,
+            Swap(old=selector, new=chosen),
+            Swap(
+                old=block(text, "      tolerations:"),
+                new=given("tolerations", "tolerations", 6)
+                + given("imagePullSecrets", "imagePullSecrets", 6),
+            ),
+            PULL,
+        ],
+        name,
+    )
+
+
+def with_donors(daemonset: str) -> str:
+    """The agent's DaemonSet with the donors' container and folders, if they are asked for."""
+    patch = (COMPONENTS / "donors/donors.yaml").read_text(encoding="utf-8")
+    _, _, rest = patch.partition("      containers:\n")
+    container, _, volumes = rest.partition("      volumes:\n")
+    container = swapped(
+        container,
+        [
+            STUDENTS,
+            PULL,
+            Swap(old="runAsUser: 1000", new="runAsUser: {{ .Values.reader.uid }}"),
+            Swap(old="runAsGroup: 1000", new="runAsGroup: {{ .Values.reader.gid }}"),
+            Swap(
+                old=block(container, "          resources:"),
+                new=given("donors.resources", "resources", 10),
+            ),
+            Swap(
+                old="              value: /home/jovyan\n",
+                new="              value: /home/jovyan\n"
+                "            {{- range $name, $value := .Values.donors.env }}\n"
+                "            - name: {{ $name }}\n"
+                "              value: {{ $value | quote }}\n"
+                "            {{- end }}\n",
+            ),
+            Swap(
+                old="localhostProfile: samepage/aligned.json",
+                new="localhostProfile: {{ .Values.donors.localhostProfile }}",
+            ),
+        ],
+        "donors",
+    )
+    condition = "      {{- if .Values.donors.enabled }}\n"
+    return swapped(
+        daemonset + condition + volumes + "      {{- end }}\n",
+        [
+            Swap(
+                old="      volumes:\n        - name: ksm\n",
+                new=f"{condition}{container}      {{{{- end }}}}\n"
+                "      volumes:\n        - name: ksm\n",
+            )
+        ],
+        "daemonset (donors)",
+    )
+
+
+def with_lease(daemonset: str) -> str:
+    """The agent's DaemonSet with what its tuner needs to publish GPUs, if that is asked for."""
+    text = (COMPONENTS / "gpu-publish/kustomization.yaml").read_text(encoding="utf-8")
+    (patch,) = yaml.safe_load(text)["patches"]
+    spec = yaml.safe_load(patch["patch"])["spec"]["template"]["spec"]
+    (tuner,) = spec["containers"]
+
+    def listed(items: list[Any], indent: int, condition: str) -> str:
+        body = yaml.safe_dump(items, sort_keys=False)
+        return condition + textwrap.indent(body, " " * indent) + "            {{- end }}\n"
+
+    condition = "            {{- if .Values.gpuPublish.enabled }}\n"
+    env = listed(tuner["env"], 12, condition)
+    mounts = listed(tuner["volumeMounts"], 12, condition)
+    volumes = listed(spec["volumes"], 8, condition)
+    return swapped(
+        daemonset,
+        [
+            Swap(
+                old="            # The reader's user, whose answers are believed.\n",
+                new=f"{env}            # The reader's user, whose answers are believed.\n",
+            ),
+            Swap(
+                old="            - name: state\n              mountPath",
+                new=f"{mounts}            - name: state\n              mountPath",
+            ),
+            Swap(
+                old="        - name: proc\n          hostPath",
+                new=f"{volumes}        - name: proc\n          hostPath",
+            ),
+        ],
+        "daemonset (gpu-publish)",
+    )
+
+
+def gpu_publish() -> dict[str, str]:
+    """The chart's template of rights and policies for publishing GPUs, from its component."""
+    folder = COMPONENTS / "gpu-publish"
+    names = ("rbac", "own-lease-only", "networkpolicy")
+    texts = [(folder / f"{name}.yaml").read_text(encoding="utf-8") for name in names]
+    where = "{{ .Release.Namespace }}"
+    text = swapped(
+        "---\n".join(texts),
+        [
+            Swap(old="namespace: samepage\n", new=f"namespace: {where}\n", times=5),
+            Swap(old="serviceaccount:samepage:", new=f"serviceaccount:{where}:"),
+            Swap(old="metadata.name: samepage\n", new=f"metadata.name: {where}\n"),
+            Swap(old="component: node-agent-gpu", new="component: node-agent"),
+        ],
+        "gpu-publish",
+    )
+    return {"gpu-publish": toggled(text, ".Values.gpuPublish.enabled")}
+
+
+def course_cache() -> dict[str, str]:
+    """The chart's templates of the course cache, from its component."""
+    folder = COMPONENTS / "course-cache"
+    text = (folder / "courses.yaml").read_text(encoding="utf-8")
+    secret = "{{- with .Values.courseCache.credentialsSecret }}"
+    text = swapped(
+        placed(text, "courses"),
+        [
+            STUDENTS,
+            Swap(
+                old=block(text, "          resources:"),
+                new=given("courseCache.resources", "resources", 10),
+            ),
+            Swap(
+                old="path: /var/cache/samepage/courses\n",
+                new="path: {{ .Values.courseCache.path }}\n",
+            ),
+            Swap(
+                old="    metadata:\n      labels:\n",
+                new="    metadata:\n      annotations:\n"
+                "        samepage/config-checksum: "
+                "{{ .Values.courseCache.courses | sha256sum | trunc 16 | quote }}\n"
+                "      labels:\n",
+            ),
+            Swap(
+                old="            - name: HOME\n",
+                new=f"            {secret}\n"
+                "            - name: NODEAGENT_COURSE_CACHE_CREDENTIALS\n"
+                "              value: /run/secrets/courses/credentials\n"
+                "            {{- end }}\n            - name: HOME\n",
+            ),
+            Swap(
+                old="            - name: tmp\n              mountPath",
+                new=f"            {secret}\n"
+                "            - name: credentials\n"
+                "              mountPath: /run/secrets/courses\n"
+                "              readOnly: true\n"
+                "            {{- end }}\n            - name: tmp\n              mountPath",
+            ),
+            Swap(
+                old="        - name: tmp\n          emptyDir",
+                new=f"        {secret}\n"
+                "        - name: credentials\n          secret:\n"
+                "            secretName: {{ . }}\n            defaultMode: 0400\n"
+                "        {{- end }}\n        - name: tmp\n          emptyDir",
+            ),
+        ],
+        "courses",
+    )
+    listed = (
+        "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: samepage-courses\n"
+        "  namespace: {{ .Release.Namespace }}\n  labels:\n"
+        "    app.kubernetes.io/name: samepage-courses\n"
+        "data:\n  courses.txt: {{ .Values.courseCache.courses | quote }}\n"
+    )
+    policy = (folder / "networkpolicy.yaml").read_text(encoding="utf-8")
+    policy = swapped(
+        policy,
+        [
+            SPACED,
+            Swap(
+                old=block(policy, "    - from:").partition("      ports:")[0],
+                new="    - from:\n        {{- toYaml .Values.networkPolicy.from | nindent 8 }}\n",
+            ),
+        ],
+        "courses (networkpolicy)",
+    )
+    return {
+        "courses": toggled(text + listed, ".Values.courseCache.enabled"),
+        "courses-networkpolicy": toggled(
+            toggled(policy, ".Values.networkPolicy.enabled"), ".Values.courseCache.enabled"
+        ),
+    }
+
+
+def seccomp() -> dict[str, str]:
+    """The chart's template that puts the seccomp profile on the nodes, from its overlay."""
+    text = (SECCOMP / "installer.yaml").read_text(encoding="utf-8")
+    text = swapped(
+        placed(text, "seccomp"),
+        [
+            Swap(old="image: localhost/samepage-nodeagent:0.1.0", new=IMAGE),
+            # kustomize gives the ConfigMap a new name with each profile; Helm's keeps its name.
+            Swap(
+                old="    metadata:\n      labels:\n",
+                new="    metadata:\n      annotations:\n"
+                "        samepage/config-checksum: "
+                "{{ .Values.seccomp.profile | sha256sum | trunc 16 | quote }}\n"
+                "      labels:\n",
+            ),
+        ],
+        "seccomp",
+    )
+    profile = (
+        "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: samepage-seccomp\n"
+        "  namespace: {{ .Release.Namespace }}\n  labels:\n"
+        "    app.kubernetes.io/name: samepage-seccomp\n"
+        "data:\n  aligned.json: {{ .Values.seccomp.profile | quote }}\n"
+    )
+    return {"seccomp": toggled(text + profile, ".Values.seccomp.profile")}
 
 
 def gpu_daemonset(daemonset: str) -> str:
@@ -336,11 +585,52 @@ def schema() -> dict[str, Any]:
                     "from": {"type": "array", "minItems": 1, "items": {"type": "object"}},
                 }
             ),
+            "students": exact({"image": {"type": "string"}}),
+            "courseCache": exact(
+                container
+                | {
+                    "enabled": {"type": "boolean"},
+                    "path": {"type": "string", "pattern": "^/."},
+                    "courses": {"type": "string"},
+                    "credentialsSecret": {"type": "string"},
+                }
+            ),
+            "donors": exact(
+                container
+                | {
+                    "enabled": {"type": "boolean"},
+                    "env": {"type": "object", "additionalProperties": {"type": "string"}},
+                    "localhostProfile": text,
+                }
+            ),
+            "seccomp": exact({"profile": {"type": "string"}}),
+            "gpuPublish": exact({"enabled": {"type": "boolean"}}),
             # Helm puts these two into every chart's values when it is a part of another.
             "global": {"type": "object"},
             "enabled": {"type": "boolean"},
-        }
+        },
+        # What runs in the students' image needs its name.
+        allOf=[
+            {
+                "if": {"properties": {part: {"properties": {"enabled": {"const": True}}}}},
+                "then": {"properties": {"students": {"properties": {"image": {"minLength": 1}}}}},
+            }
+            for part in ("courseCache", "donors")
+        ],
     )
+
+
+def z2jh_values() -> str:
+    """The values for Zero to JupyterHub with deploy/hub/samepage_courses.py in them."""
+    lines = Z2JH.read_text(encoding="utf-8").splitlines(keepends=True)
+    starts = [at for at, line in enumerate(lines) if line.startswith("      stringData:")]
+    if len(starts) != 1:
+        raise ManifestError(f"{Z2JH.name}: {len(starts)} places for the reader of course files")
+    end = starts[0] + 1
+    while end < len(lines) and (not lines[end].strip() or lines[end].startswith(" " * 8)):
+        end += 1
+    reader = textwrap.indent(COURSES.read_text(encoding="utf-8"), " " * 8)
+    return "".join([*lines[: starts[0]], "      stringData: |\n", reader, *lines[end:]])
 
 
 def rendered() -> dict[Path, str]:
@@ -352,6 +642,7 @@ def rendered() -> dict[Path, str]:
         GPU / "daemonset-gpu.yaml": "# Written by `make manifests` from ../../base.\n"
         + gpu_daemonset(texts["daemonset"]),
         CHART / "values.schema.json": json.dumps(schema(), indent=2) + "\n",
+        Z2JH: z2jh_values(),
     }
     for name, text in templates(texts).items():
         files[CHART / "templates" / f"{name}.yaml"] = text

@@ -89,6 +89,8 @@ has_chromium() {
     command -v google-chrome >/dev/null
 }
 
+has_containers() { command -v podman >/dev/null && command -v runc >/dev/null && command -v debootstrap >/dev/null; }
+
 node_ok() { [ -x "$1" ] && "$1" -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' 2>/dev/null; }
 
 need git git
@@ -98,6 +100,25 @@ if [ "$goal" != demo ]; then
   has_chromium || want "Chromium (browser tests are skipped)" chromium fonts-dejavu-core
   command -v cc >/dev/null || want "A C compiler (tests with the NVML stand-in are skipped)" gcc libc6-dev
 fi
+
+if [ "$goal" = test ] && [ "$(id -u)" = 0 ] && grep -q '^ID=debian' /etc/os-release; then
+  has_containers || want "podman (container tests are skipped)" podman runc debootstrap
+fi
+
+# ksmtuned, for comparison: unpacked, not installed, because its package would start a service that steers KSM.
+unpack_ksmtuned() {
+  local place=$PWD/.cache/ksmtuned folder
+  [ -x "$place/usr/sbin/ksmtuned" ] && return 0
+  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+  folder=$(mktemp -d)
+  # Its own folder: apt-get writes into the working folder.
+  if (cd "$folder" && apt-get download -qq ksmtuned >/dev/null 2>&1) && mkdir -p "$place"; then
+    dpkg-deb --extract "$folder"/ksmtuned_*.deb "$place"
+  fi
+  rm -rf "$folder"
+  [ -x "$place/usr/sbin/ksmtuned" ]
+}
+[ "$goal" != bench ] || unpack_ksmtuned || say "ksmtuned could not be had; benchmarks.memory leaves its row out"
 
 # --- virtual environment ---------------------------------------------------------------------------------------------
 if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then

@@ -14,9 +14,33 @@ fetch() {
   [ -z "$2" ] || echo "$2  $3" | sha256sum -c -
 }
 
+# Java registers manual pages, for which a slim base has no folder.
+mkdir -p /usr/share/man/man1
+# Debian's OpenRefine asks for a Java with windows, which brings a desktop's libraries (hundreds of MB). Its server has
+# none: this empty package says that the headless Java will do.
+headless_java() {
+  local folder
+  folder=$(mktemp -d)
+  mkdir "$folder/DEBIAN"
+  cat >"$folder/DEBIAN/control" <<'CONTROL'
+Package: samepage-headless-java
+Version: 1
+Architecture: all
+Maintainer: Samepage
+Depends: default-jre-headless
+Provides: java9-runtime
+Description: headless Java for programs that run without windows
+CONTROL
+  chmod 755 "$folder" "$folder/DEBIAN"
+  dpkg-deb --build --root-owner-group "$folder" /tmp/headless-java.deb >/dev/null
+  apt-get install -qy --no-install-recommends /tmp/headless-java.deb
+  rm -r "$folder" /tmp/headless-java.deb
+}
+
 apt-get update -q
 if apt-cache show openrefine >/dev/null 2>&1; then
-  apt-get install -qy --no-install-recommends openrefine default-jre-headless
+  headless_java
+  apt-get install -qy --no-install-recommends openrefine
 elif [ -n "${OPENREFINE_URL:-}" ]; then
   apt-get install -qy --no-install-recommends default-jre-headless
   fetch "$OPENREFINE_URL" "${OPENREFINE_SHA256:-}" /tmp/openrefine.tar.gz
@@ -24,6 +48,10 @@ elif [ -n "${OPENREFINE_URL:-}" ]; then
   tar -xzf /tmp/openrefine.tar.gz -C /opt/openrefine --strip-components 1
   ln -s /opt/openrefine/refine /usr/local/bin/refine
   rm /tmp/openrefine.tar.gz
+  # For the bill of materials (images/sbom.py); packages are in dpkg's own list.
+  version=${OPENREFINE_URL##*openrefine-linux-}
+  mkdir -p /usr/share/doc/samepage
+  printf 'openrefine\t%s\t%s\t%s\n' "${version%.tar.gz}" "$OPENREFINE_URL" "${OPENREFINE_SHA256:-}" >/usr/share/doc/samepage/archives.tsv
 fi
 if [ -n "${RSTUDIO_URL:-}" ]; then
   fetch "$RSTUDIO_URL" "${RSTUDIO_SHA256:-}" /tmp/rstudio-server.deb

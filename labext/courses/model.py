@@ -19,7 +19,8 @@ class CourseSpec:
     url: with credentials, if it has some; never show it. branch None: the repository's default.
     target: folder relative to the server's root, POSIX. depth: commits to fetch at first, 0: all.
     on_start, interval, timeout (seconds): None: as set for the server. preload: modules that a
-    kernel will import. image, profile: hints for who starts servers; not acted on here.
+    kernel will import. merge, align: what its kernels may do. image, profile: hints for who starts
+    servers; not acted on here.
     """
 
     id: str
@@ -33,6 +34,8 @@ class CourseSpec:
     interval: float | None = None
     timeout: float | None = None
     preload: tuple[str, ...] = ()
+    merge: bool = True
+    align: bool = True
     image: str | None = None
     profile: str | None = None
 

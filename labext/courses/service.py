@@ -123,6 +123,10 @@ class CourseService:
         """Modules that kernels for these courses will import, each once."""
         return preload_modules(self._specs.values())
 
+    def specs(self) -> tuple[CourseSpec, ...]:
+        """The courses as the manifest has them now."""
+        return tuple(self._specs.values())
+
     async def _look(self) -> None:
         """Wait for a manifest with courses in it."""
         while not self._specs:

@@ -21,6 +21,7 @@ from labext.handlers.courses_files import (
     TakeHandler,
     UndoHandler,
 )
+from labext.handlers.gpu import GpuHandler, GpuSnoozeHandler, View
 from labext.handlers.status import StatusHandler
 
 Route = tuple[str, type[SamepageHandler], dict[str, Any]]
@@ -31,10 +32,13 @@ def routes(
     status: Callable[[], Awaitable[dict[str, Any]]],
     apps: Source,
     courses: Callable[[], CourseService],
+    gpu: View,
 ) -> list[Route]:
     """The routes, below the server's base URL (ExtensionApp puts it in front)."""
     return [
         ("/samepage/api/status", StatusHandler, {"status": status}),
+        ("/samepage/api/gpu", GpuHandler, {"gpu": gpu}),
+        ("/samepage/api/gpu/snooze", GpuSnoozeHandler, {"gpu": gpu}),
         ("/samepage/api/apps", AppsHandler, {"applications": apps}),
         ("/samepage/api/apps/stop-all", StopAllHandler, {"applications": apps}),
         ("/samepage/api/apps/([^/]+)", AppHandler, {"applications": apps}),

@@ -25,13 +25,15 @@ class Ready:
     """What an aligned process says when it is ready.
 
     `fingerprint`: see `aligned.fingerprint`. `dropped`: (module, why) pairs. `notes`: problems
-    that do not matter to the student. `seconds`: of its last preload.
+    that do not matter to the student. `seconds`: of its last preload. `whole`: all memory is opted
+    in, not only what was there when it became ready.
     """
 
     fingerprint: dict[str, Any]
     dropped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    whole: bool = True
 
 
 class NotAlignedError(Exception):
@@ -63,19 +65,23 @@ class Progress:
     """What the lines so far add up to."""
 
     merged: bool = False
+    whole: bool = False
     module: str | None = None
     dropped: list[tuple[str, str]] = field(default_factory=list)
 
     def take(self, line: str) -> Ready | None:
         """Understand one line; Ready when it is. Errors: NotAlignedError ends the start."""
         word, _, rest = line.partition(" ")
-        if word == "merge":
+        if word == "merge" and rest == "later":
+            return None
+        if word in {"merge", "regions"}:
             if rest != "yes":
                 answer = rest.removeprefix("no ")
                 raise NotAlignedError(
                     f"Linux refused the opt-in ({answer})", lasting=True, merge_refused=True
                 )
             self.merged = True
+            self.whole = word == "merge" or self.whole
         elif word == "layout" and rest != "yes":
             answer = rest.removeprefix("no ")
             raise NotAlignedError(f"Linux refused a fixed layout ({answer})", lasting=True)
@@ -95,6 +101,7 @@ class Progress:
                 dropped=tuple(self.dropped),
                 notes=tuple(fields["notes"]),
                 seconds=fields["seconds"],
+                whole=self.whole,
             )
         return None
 

@@ -136,6 +136,7 @@ def start_aligned(
         spare=spare,
         dropped=tuple(ledger.dropped_modules.items()),
         fingerprint=ready.fingerprint,
+        whole=ready.whole,
         report_file=report,
     )
 

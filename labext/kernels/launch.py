@@ -13,8 +13,9 @@ descriptor 3. Descriptors 0 to 2 are kept as 4 to 6 and are the null device unti
 whose it is: what Python allocates for a file, a pipe and a terminal differs. When a step is refused
 the launcher ends: there is another way to start the kernel.
 
-Report, lines of text on REPORT_FD: ``merge yes`` or ``merge no REASON``; with a layout
-``layout yes`` or ``layout no REASON``; ``exec REASON`` when exec itself failed.
+Report, lines of text on REPORT_FD: ``merge yes`` or ``merge no REASON``; with a layout also
+``merge later`` (this Linux has no such call), ``layout yes`` or ``layout no REASON``;
+``exec REASON`` when exec itself failed.
 
 Nothing of the launcher may reach the command. Python ignores SIGPIPE and SIGXFSZ, which exec
 hands on, and in the C locale it adds LC_CTYPE to its environment (PEP 538): both are undone.
@@ -30,6 +31,7 @@ import sys
 
 PR_SET_MEMORY_MERGE = 67
 ADDR_NO_RANDOMIZE = 0x0040000
+EINVAL = 22
 KEPT_DESCRIPTOR = 3
 KEPT_STREAMS = (4, 5, 6)
 
@@ -145,10 +147,13 @@ def main(argv: list[str]) -> int:
     descriptor, layout, command = int(argv[1]), argv[2], argv[3:]
     os.set_inheritable(descriptor, False)
     reason = opt_in()
-    report(descriptor, "merge yes" if reason is None else f"merge no {reason}")
+    # Linux before 6.4: an aligned kernel can opt in what it has loaded, region by region.
+    later = layout != "own" and reason == os.strerror(EINVAL)
+    answer = "later" if later else "yes" if reason is None else f"no {reason}"
+    report(descriptor, f"merge {answer}")
     environment = original_environment()
     if layout != "own":
-        if reason is not None:
+        if reason is not None and not later:
             return 0
         reason = fix_layout(None if layout == "fixed" else int(layout))
         report(descriptor, "layout yes" if reason is None else f"layout no {reason}")

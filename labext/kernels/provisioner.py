@@ -23,11 +23,13 @@ from traitlets import Bool, Float, default
 from .aligned_process import AlignedProcess, NotAlignedError
 from .alignment import Request, forget, recipe_for, start_aligned, unsuited
 from .command import ipython_kernel, opt_in_survives_exec, through_boot, through_launcher
+from .courses import courses
 from .ledger import Alignment, KernelRecord, Outcome, ledger
+from .node_switch import Word, node_switch
 from .settings import AlignmentSettings
 from .spare import keeper
 from .support import node_merges
-from .switch import SWITCH_VARIABLE, align_switch, is_off, merge_switch
+from .switch import SWITCH_VARIABLE, Switch, align_switch, is_off, merge_switch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,20 +94,32 @@ class SamepageProvisioner(AlignmentSettings):
         switch = merge_switch(
             trait=self.merge, environment=environment, metadata=self.kernel_spec.metadata
         )
+        word = Word()
+        course = courses.of(kwargs.get("cwd"))
+        if switch.on and course is not None and not course.merge:
+            switch = Switch(on=False, why="the course's manifest says merge: false")
+        if switch.on:
+            word = await asyncio.get_running_loop().run_in_executor(None, node_switch.word)
+            switch = merge_switch(
+                trait=self.merge,
+                environment=environment,
+                metadata=self.kernel_spec.metadata,
+                node_allows=word.merge,
+            )
         if not switch.on:
             return await self._launch_stock(cmd, kwargs, "off", switch.why)
         if not _can_run(cmd, environment, kwargs.get("cwd")):
             # Let the stock way raise its own error, the one people can search for.
             return await self._launch_stock(cmd, kwargs, "refused", "its program was not found")
         try:
-            alignment = await self._launch_aligned(cmd, environment, kwargs)
+            alignment = await self._launch_aligned(cmd, environment, kwargs, word)
         except NotAlignedError as err:
             if err.merge_refused:
                 self.log.warning("Starting the kernel as stock: %s", err.reason)
                 return await self._launch_stock(cmd, kwargs, "refused", err.reason)
             alignment = Alignment(state=err.state, reason=err.reason)
         if alignment.state == "aligned":
-            self._note("on", None, alignment)
+            self._note(*_opted_in(alignment), alignment)
             return self.connection_info
         if alignment.state == "refused":
             self.log.warning("The kernel starts without alignment: %s", alignment.reason)
@@ -134,7 +148,7 @@ class SamepageProvisioner(AlignmentSettings):
         await super().cleanup(restart=restart)
 
     async def _launch_aligned(
-        self, cmd: list[str], environment: Mapping[str, str], kwargs: dict[str, Any]
+        self, cmd: list[str], environment: Mapping[str, str], kwargs: dict[str, Any], word: Word
     ) -> Alignment:
         """The kernel, aligned; or why it is not. Errors: NotAlignedError."""
         switch = align_switch(
@@ -142,9 +156,14 @@ class SamepageProvisioner(AlignmentSettings):
             environment=environment,
             metadata=self.kernel_spec.metadata,
             node_merges=node_merges(),
+            node_allows=word.align,
         )
         if not switch.on:
             return Alignment(state="off", reason=switch.why)
+        course = courses.of(kwargs.get("cwd"))
+        if course is not None and not course.align:
+            return Alignment(state="off", reason="the course's manifest says align: false")
+        self.follow_course(kwargs.get("cwd") or Path.cwd())
         kernel = ipython_kernel(cmd)
         if kernel is None:
             return Alignment(state="off", reason="only IPython kernels can be aligned")
@@ -197,14 +216,22 @@ class SamepageProvisioner(AlignmentSettings):
         full = {**environment, **self.kernel_spec.env}
         metadata = self.kernel_spec.metadata
         kernel = ipython_kernel(command)
-        merge = merge_switch(trait=self.merge, environment=full, metadata=metadata)
+        word = node_switch.known()
+        merge = merge_switch(
+            trait=self.merge, environment=full, metadata=metadata, node_allows=word.merge
+        )
         align = align_switch(
-            trait=self.aligned, environment=full, metadata=metadata, node_merges=node_merges()
+            trait=self.aligned,
+            environment=full,
+            metadata=metadata,
+            node_merges=node_merges(),
+            node_allows=word.align,
         )
         if not (merge.on and align.on and self.spare):
             return merge.why or align.why or "c.SamepageProvisioner.spare is False"
         if kernel is None:
             return "only IPython kernels can be aligned"
+        self.follow_course(None)
         request = Request(
             kernel=kernel, command=command, options={}, environment=full, kernel_id=self._key()
         )
@@ -295,6 +322,12 @@ class SamepageProvisioner(AlignmentSettings):
 
     def _key(self) -> str:
         return str(self.kernel_id)
+
+
+def _opted_in(alignment: Alignment) -> tuple[Outcome, str | None]:
+    if alignment.whole:
+        return "on", None
+    return "part", "Linux before 6.4 merges what was loaded at the start, and nothing later"
 
 
 def _can_run(

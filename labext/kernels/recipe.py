@@ -19,6 +19,8 @@ DEFAULT_MODULES = (
     "matplotlib_inline.backend_inline",
     "scipy",
     "sklearn",
+    "sklearn.linear_model",
+    "stack_data",
 )
 _KEPT_DESCRIPTOR = 3
 

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from pathlib import Path
 
 from jupyter_server.serverapp import ServerApp
 
+from labext.courses.errors import CourseError
+from labext.courses.model import CourseSpec
+from labext.courses.target import resolve
 from labext.memory import read_server_memory
 
+from .courses import CourseKernels
+from .node_switch import node_switch
 from .provisioner import SamepageProvisioner
 from .spare import SpareKeeper, keeper
 from .spare_policy import Surroundings
 from .support import node_merges
 
 _AFTER_START_SECONDS = 3.0
+
+
+def kernels_of(specs: Iterable[CourseSpec], root: Path) -> tuple[CourseKernels, ...]:
+    """What the courses of a server with this root folder say of kernels. Reads links."""
+    found = []
+    for spec in specs:
+        try:
+            folder = resolve(root, spec.target)
+        except (CourseError, OSError):
+            continue
+        found.append(
+            CourseKernels(folder=folder, preload=spec.preload, merge=spec.merge, align=spec.align)
+        )
+    return tuple(found)
 
 
 def look() -> Surroundings:
@@ -24,7 +45,7 @@ def look() -> Surroundings:
         limit_bytes=memory.limit_bytes,
         used_bytes=memory.used_bytes,
         available_bytes=_available(),
-        node_merges=node_merges(),
+        node_merges=node_merges() and not node_switch.known().forbids,
     )
 
 

@@ -20,6 +20,7 @@ from .aligned import streams
 from .aligned.layout import restore_randomisation, set_stack_limit
 from .aligned_process import NotAlignedError
 from .command import opt_in_survives_exec
+from .node_switch import DEFAULT_URL, UNSAID, URL_VARIABLE, NodeSwitch, Word
 from .secret import layout_from
 from .support import node_merges
 from .surroundings import common_environment, unfit
@@ -111,11 +112,19 @@ def script_python(script: Path) -> str | None:
 
 
 def hindrance(
-    stock: Stock, environment: Mapping[str, str], *, open_files: Sequence[int]
+    stock: Stock,
+    environment: Mapping[str, str],
+    *,
+    open_files: Sequence[int],
+    word: Word = UNSAID,
 ) -> str | None:
-    """Why this server cannot start aligned; None when it can."""
+    """Why this server cannot start aligned; None when it can. `word`: of the node."""
     switch = align_switch(
-        trait=None, environment=environment, metadata={}, node_merges=node_merges()
+        trait=None,
+        environment=environment,
+        metadata={},
+        node_merges=node_merges(),
+        node_allows=word.align,
     )
     if not switch.on:
         return switch.why
@@ -136,7 +145,11 @@ def main() -> int:
         return 127
     launch.restore_signals()
     if not is_off(environment.get(SWITCH_VARIABLE)):
-        reason = _opt_in() or _try_aligned(stock, environment)
+        word = NodeSwitch(environment.get(URL_VARIABLE, DEFAULT_URL)).word()
+        if word.merge is False:
+            reason = "merging is switched off for this node (its agent says so)"
+        else:
+            reason = _opt_in() or _try_aligned(stock, environment, word)
         asked = environment.get(ALIGNED_VARIABLE)
         if not is_off(asked) and (is_on(asked) or node_merges()):
             print(f"samepage-singleuser: starting without alignment: {reason}", file=sys.stderr)
@@ -163,10 +176,10 @@ def _inherited() -> list[int]:
     ]
 
 
-def _try_aligned(stock: Stock, environment: Mapping[str, str]) -> str:
+def _try_aligned(stock: Stock, environment: Mapping[str, str], word: Word) -> str:
     """Become the aligned start; returns why that was not possible."""
     try:
-        reason = hindrance(stock, environment, open_files=_inherited())
+        reason = hindrance(stock, environment, open_files=_inherited(), word=word)
         if reason is not None:
             return reason
         assert stock.python is not None

@@ -1,10 +1,12 @@
 """Settings of aligned kernels, as traits of the provisioner (`c.SamepageProvisioner.*`)."""
 
 import os
+from pathlib import Path
 
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from traitlets import Bool, Float, List, Unicode, default
 
+from .courses import courses
 from .recipe import DEFAULT_MODULES
 from .switch import ALIGNED_VARIABLE, is_off, is_on
 
@@ -36,6 +38,7 @@ class AlignmentSettings(LocalProvisioner):
         help=(
             "Modules that aligned kernels have loaded before the student comes, in this order; "
             "those that are not installed are left out. Default: the words of SAMEPAGE_PRELOAD, "
+            "else what the course manifest says for the course in whose folder the kernel starts, "
             f"else {', '.join(DEFAULT_MODULES)}."
         ),
     ).tag(config=True)
@@ -44,6 +47,16 @@ class AlignmentSettings(LocalProvisioner):
     def _default_preload_modules(self) -> list[str]:
         text = os.environ.get(PRELOAD_VARIABLE)
         return list(DEFAULT_MODULES) if text is None else text.replace(",", " ").split()
+
+    def follow_course(self, folder: str | Path | None) -> None:
+        """Preload what the course of `folder` wants, where nobody set `preload_modules`.
+
+        `folder` None: for a spare, whose folder is not known yet.
+        """
+        chosen = "preload_modules" in self._trait_values or PRELOAD_VARIABLE in os.environ
+        wanted = None if chosen else courses.modules(folder)
+        if wanted is not None:
+            self.preload_modules = wanted
 
     preload_module_seconds = Float(
         20.0,

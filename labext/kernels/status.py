@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from .ledger import KernelLedger, KernelRecord
 from .ledger import ledger as this_servers
@@ -35,7 +35,7 @@ def kernels_status(
     if is_off(environment.get(SWITCH_VARIABLE)):
         value = environment[SWITCH_VARIABLE]
         return _off(f"Kernels start without page merging: {SWITCH_VARIABLE}={value}.")
-    if not support.available:
+    if not support.available and not any(record.outcome == "part" for record in records):
         return KernelsStatus(
             state="failed",
             message=f"{support.message}. Kernels start as usual. {support.fix}.",
@@ -50,7 +50,8 @@ def summarize(records: Iterable[KernelRecord]) -> KernelsStatus:
     kernels = list(records)
     if not kernels:
         return KernelsStatus(state="ok", message="Kernels that you start opt in to page merging.")
-    merged = sum(kernel.outcome == "on" for kernel in kernels)
+    merged = sum(kernel.outcome in {"on", "part"} for kernel in kernels)
+    in_part = next((kernel.reason for kernel in kernels if kernel.outcome == "part"), None)
     switched_off = [kernel for kernel in kernels if kernel.outcome == "off"]
     troubled = [kernel for kernel in kernels if kernel.outcome in {"refused", "uncertain"}]
     count = f"{merged} of {len(kernels)} kernels opted in to page merging"
@@ -62,6 +63,8 @@ def summarize(records: Iterable[KernelRecord]) -> KernelsStatus:
     if switched_off and not merged:
         return _off(f"{count}: {switched_off[0].reason}.")
     rest = f"; {len(switched_off)} switched off" if switched_off else ""
+    if in_part is not None:
+        rest += f" ({in_part})"
     return KernelsStatus(state="ok", message=f"{count}{rest}{alignment_words(kernels)}.")
 
 
@@ -81,6 +84,19 @@ def alignment_words(kernels: Sequence[KernelRecord]) -> str:
     if dropped:
         words += f"; not preloaded: {', '.join(dict.fromkeys(dropped))}"
     return words
+
+
+def with_node(message: str, node: Mapping[str, Any] | None) -> str:
+    """The sentence, followed by what the node's agent counted over all students. Pure."""
+    kernels = node.get("kernels") if node is not None else None
+    counts = kernels if isinstance(kernels, Mapping) else {}
+    alike, drifted = counts.get("alike"), counts.get("drifted")
+    if not isinstance(alike, int) or not isinstance(drifted, int) or not alike + drifted:
+        return message
+    words = f"{alike} kernels of this node are aligned alike"
+    if drifted:
+        words += f", {drifted} drifted apart and share little; the operator sees why"
+    return f"{message} {words}."
 
 
 def _off(message: str) -> KernelsStatus:

@@ -33,13 +33,16 @@ def align_switch(
     environment: Mapping[str, str],
     metadata: Mapping[str, object],
     node_merges: bool,
+    node_allows: bool | None = None,
 ) -> Switch:
     """Any one "no" wins; then any one "yes"; where nobody said anything, what the node does.
 
     The three who may say something are those of `merge_switch`; metadata is
     `{"samepage": {"aligned": false}}`. Without merging, modules loaded in advance cost memory and
-    save none, hence `node_merges`.
+    save none, hence `node_merges`. `node_allows`: the word of the node's agent, None: it has none.
     """
+    if node_allows is False:
+        return Switch(on=False, why="alignment is switched off for this node (its agent says so)")
     section = metadata.get("samepage")
     wanted = section.get("aligned") if isinstance(section, Mapping) else None
     text = environment.get(ALIGNED_VARIABLE)
@@ -55,13 +58,20 @@ def align_switch(
 
 
 def merge_switch(
-    *, trait: bool, environment: Mapping[str, str], metadata: Mapping[str, object]
+    *,
+    trait: bool,
+    environment: Mapping[str, str],
+    metadata: Mapping[str, object],
+    node_allows: bool | None = None,
 ) -> Switch:
-    """Any one "no" wins: the trait, the kernel's environment, the kernelspec's metadata.
+    """Any one "no" wins: node, trait, the kernel's environment, the kernelspec's metadata.
 
     The kernel's environment holds the server's and the kernelspec's `env`, so SAMEPAGE_MERGE
     works in either place. Metadata is `{"samepage": {"merge": false}}`; other shapes are ignored.
+    `node_allows`: as in `align_switch`.
     """
+    if node_allows is False:
+        return Switch(on=False, why="merging is switched off for this node (its agent says so)")
     if not trait:
         return Switch(on=False, why="c.SamepageProvisioner.merge is False")
     text = environment.get(SWITCH_VARIABLE)

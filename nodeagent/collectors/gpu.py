@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
+from nodeagent.collectors.gpu_facts import gpu_facts
 from nodeagent.loop import Agent
 
 
@@ -32,7 +33,11 @@ class GpuCollector:
                 "Age of the last good reading.",
                 value=gpus.age_seconds,
             )
-        if gpus.state not in ("ok", "error") or not gpus.devices:
+        if gpus.state not in ("ok", "error"):
+            return
+        if self._agent.gpu_monitor is not None:
+            yield from gpu_facts(self._agent.gpu_monitor)
+        if not gpus.devices:
             return
         labels = ["uuid", "name"]
         used = GaugeMetricFamily("samepage_gpu_memory_used_bytes", "Memory in use.", labels=labels)

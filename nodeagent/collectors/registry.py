@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from nodeagent.collectors.agent import AgentCollector
 from nodeagent.collectors.course_cache import CourseCacheCollector
 from nodeagent.collectors.gpu import GpuCollector
+from nodeagent.collectors.kernels import KernelCollector
 from nodeagent.collectors.ksm import KsmCollector
 from nodeagent.collectors.memory import MemoryCollector
 from nodeagent.coursecache.keeper import CourseKeeper
@@ -68,6 +69,7 @@ def build_registry(agent: Agent, courses: CourseKeeper | None = None) -> Collect
     registry = CollectorRegistry(auto_describe=False)
     topics: list[TopicCollector] = [
         KsmCollector(agent),
+        KernelCollector(agent),
         MemoryCollector(agent),
         GpuCollector(agent),
         AgentCollector(agent),

@@ -6,7 +6,8 @@ a student's equal page is then uncharged, and no student is ever charged for ano
 
 The command must make the same pages as a student's kernel, so it runs in the students' image, with
 the students' interpreter and packages. It says `ready` on a line of its output when its memory is
-as a kernel's is before the first cell; then it is stopped for good and costs no CPU.
+as a kernel's is before the first cell; then it is stopped for good and costs no CPU. One that says
+`ready awake` goes on running: it holds the pages in a process of its own and ends when that ends.
 """
 
 import asyncio

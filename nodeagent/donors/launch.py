@@ -12,7 +12,7 @@ from nodeagent.errors import AgentError
 from nodeagent.ksm.processes import parse_ksm_stat
 
 _PR_SET_PDEATHSIG, _PR_SET_MEMORY_MERGE = 1, 67
-READY = b"ready"
+READY, AWAKE = b"ready", b"ready awake"
 _LINE_LIMIT = 65536
 
 
@@ -43,6 +43,8 @@ class Donor:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.pid = process.pid
+        self.awake = False
+        """It asked to go on running, such as to see when the process ends that holds the pages."""
 
     @classmethod
     async def start(cls, command: Sequence[str], env: Mapping[str, str]) -> "Donor":
@@ -65,13 +67,17 @@ class Donor:
         return cls(process)
 
     async def warm(self, seconds: float) -> bool:
-        """Wait for a line `ready`, at most `seconds`; True when it came. DonorError: it ended."""
+        """Wait for a line `ready` or `ready awake`; True when it came within `seconds`.
+
+        DonorError: it ended.
+        """
         output = self._process.stdout
         assert output is not None
         try:
             async with asyncio.timeout(seconds):
                 while line := await output.readline():
-                    if line.strip() == READY:
+                    if line.strip() in (READY, AWAKE):
+                        self.awake = line.strip() == AWAKE
                         return True
                 status = await self._process.wait()
         except TimeoutError:
@@ -82,8 +88,12 @@ class Donor:
         )
 
     def freeze(self) -> None:
-        """Stop it for good: a page it wrote to would no longer be everybody's."""
-        self._signal(signal.SIGSTOP)
+        """Stop it for good, unless it asked to go on.
+
+        A page that it wrote to would no longer be everybody's.
+        """
+        if not self.awake:
+            self._signal(signal.SIGSTOP)
 
     def opted_in(self, proc: Path) -> bool | None:
         """Whether the kernel has it down for merging; None: this kernel does not tell."""

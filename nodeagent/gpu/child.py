@@ -1,4 +1,4 @@
-"""The process that talks to the NVIDIA driver: a line in asks, a line of JSON out answers.
+"""The process that talks to the NVIDIA driver: a line of JSON asks, a line of JSON answers.
 
 Apart from the agent because a wedged driver hangs its caller, and because after a driver upgrade
 only a new process can load the new library. Ends when its stdin closes, that is, with the agent.
@@ -6,7 +6,6 @@ only a new process can load the new library. Ends when its stdin closes, that is
 
 import json
 import sys
-from dataclasses import asdict
 
 from nodeagent.gpu.nvml import Nvml, NvmlFaultError
 
@@ -14,15 +13,14 @@ from nodeagent.gpu.nvml import Nvml, NvmlFaultError
 def main() -> int:
     """Serve until stdin closes; 0, or 1 after a fault (which the agent heals by a new process)."""
     nvml: Nvml | None = None
-    for _ in sys.stdin:
+    for line in sys.stdin:
         answer: dict[str, object]
         try:
             nvml = nvml or Nvml()
-            samples, faults = nvml.read()
-            answer = {"devices": [asdict(sample) for sample in samples], "faults": faults}
+            answer = nvml.read(json.loads(line))
         except NvmlFaultError as err:
             answer = {"error": str(err), "no_driver": err.no_driver}
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer, separators=(",", ":")), flush=True)
         if "error" in answer:
             return 1
     return 0

@@ -1,11 +1,21 @@
 """`samepage-agent gpu replay FILE`: make recorded decisions again and compare."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from nodeagent.gpu.canonical import encode
-from nodeagent.gpu.sharing.record import Record, RecordError, read_records, replay
+from nodeagent.gpu.canonical import ShapeError, decode, encode
+from nodeagent.gpu.sharing.decide import decide
+from nodeagent.gpu.sharing.policy import Policy
+from nodeagent.gpu.sharing.record import (
+    Record,
+    RecordError,
+    read_records,
+    read_snapshots,
+    replay,
+)
+from nodeagent.gpu.sharing.request import Request
 from nodeagent.gpu.sharing.verdict import Decision
 
 
@@ -20,6 +30,32 @@ def replay_file(name: str, *, as_json: bool, explain: bool) -> int:
         raise RecordError(f"Cannot read {name}: {err}", fix="Give a file of decisions.") from err
 
 
+def ask_file(name: str, request: str, *, as_json: bool) -> int:
+    """What every recorded snapshot would have answered to one request, by today's rules. 0."""
+    try:
+        wanted = decode(Request, request)
+    except ShapeError as err:
+        raise RecordError(
+            f"--ask cannot be used: {err}", fix='Give JSON such as {"pod": "ns/new"}.'
+        ) from err
+    try:
+        with sys.stdin if name == "-" else Path(name).open(encoding="utf-8") as source:
+            count = 0
+            for number, snapshot in read_snapshots(source):
+                count += 1
+                decision = decide(wanted, [snapshot], Policy(), snapshot.taken)
+                if as_json:
+                    print(encode(decision))
+                else:
+                    when = datetime.fromtimestamp(snapshot.taken, UTC).isoformat(" ", "seconds")
+                    print(f"line {number}: {when}: {decision.verdict}: {decision.reason}")
+    except (OSError, UnicodeDecodeError) as err:
+        raise RecordError(f"Cannot read {name}: {err}", fix="Give a file of records.") from err
+    if not count:
+        raise RecordError("The record holds no snapshot", fix="Give a file of the agent's records.")
+    return 0
+
+
 def _replay_all(source: TextIO, *, as_json: bool, explain: bool) -> int:
     count = changed = 0
     for number, record in read_records(source):
@@ -32,7 +68,8 @@ def _replay_all(source: TextIO, *, as_json: bool, explain: bool) -> int:
             print("\n".join(_shown(number, record, decision, same, explain=explain)))
     if not count:
         raise RecordError(
-            "The record holds no decision", fix="Give a file with at least one decision line."
+            "The record holds no decision",
+            fix="Give a file with at least one decision line, or ask its snapshots with --ask.",
         )
     if not as_json:
         print(f"{count - changed} of {count} decisions came out as recorded.")

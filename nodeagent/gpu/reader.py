@@ -1,4 +1,4 @@
-"""The GpuReader of a real node: asks the child process, with a deadline and a back-off."""
+"""Between agent and child process: asks with a deadline and a back-off, ends one that hangs."""
 
 import asyncio
 import contextlib
@@ -8,14 +8,18 @@ import logging
 import sys
 from _ctypes import dlclose
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from nodeagent.gpu.model import GpuReport, GpuSample, GpuState
+from nodeagent.gpu.model import GpuState
 
 log = logging.getLogger("nodeagent.gpu")
 
 LIBRARY = "libnvidia-ml.so.1"
 _RETRY_FIRST = 5.0
 _RETRY_MOST = 300.0
+_LINE_BYTES = 16 * 2**20
+"""Of an answer: some hundred thousand processes."""
 
 
 def library_loads(name: str = LIBRARY) -> bool:
@@ -35,8 +39,18 @@ class _FaultError(Exception):
         self.no_driver = no_driver
 
 
-class NvmlReader:
-    """Starts the child only where the NVIDIA library loads; keeps the last good reading."""
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """`raw`: what the child read (see `nodeagent.gpu.nvml`); None: nothing new, `message` says
+    why."""
+
+    state: GpuState
+    message: str
+    raw: Mapping[str, Any] | None = None
+
+
+class NvmlLink:
+    """Starts the child only where the NVIDIA library loads; a new one after each fault."""
 
     def __init__(
         self,
@@ -53,57 +67,66 @@ class NvmlReader:
         self._has_library = has_library
         self._retry_first = retry_first
         self._child: asyncio.subprocess.Process | None = None
-        self._devices: tuple[GpuSample, ...] = ()
-        self._good_at: float | None = None
-        self._state: GpuState = "starting"
-        self._message = "GPUs have not been read yet."
+        self._good = False
+        self._last = Answer(state="starting", message="GPUs have not been read yet.")
         self._retry_at = 0.0
         self._pause = retry_first
 
-    async def read(self) -> GpuReport:
-        """A reading within the timeout, or the last one with its age and what is wrong."""
-        now = self._clock()
-        if now >= self._retry_at:
-            try:
-                faults = await self._ask()
-                self._good_at = self._clock()
-                self._pause = self._retry_first
-                several = "" if len(self._devices) == 1 else "s"
-                self._set("ok", f"{len(self._devices)} GPU{several}.")
-                if faults:
-                    self._set("error", " ".join(faults))
-            except _FaultError as err:
-                await self._end_child()
-                # Doubled up to five minutes: a driver that is not there costs next to nothing.
-                self._retry_at = self._clock() + self._pause
-                self._pause = min(self._pause * 2, _RETRY_MOST)
-                if err.no_driver:
-                    self._devices, self._good_at = (), None
-                    self._set("no_driver", str(err))
-                else:
-                    self._set("error" if self._good_at is None else "stale", str(err))
-        age = None if self._good_at is None else self._clock() - self._good_at
-        return GpuReport(
-            state=self._state, message=self._message, age_seconds=age, devices=self._devices
-        )
+    @property
+    def child_pid(self) -> int | None:
+        """Of the process that reads now; None: there is none."""
+        child = self._child
+        return None if child is None or child.returncode is not None else child.pid
+
+    async def ask(self, wanted: Mapping[str, Any]) -> Answer:
+        """One reading within the timeout. Never raises for what a driver may do."""
+        if self._clock() < self._retry_at:
+            return self._last
+        try:
+            raw = await self._ask(wanted)
+        except _FaultError as err:
+            await self._end_child()
+            # Doubled up to five minutes: a driver that is not there costs next to nothing.
+            self._retry_at = self._clock() + self._pause
+            self._pause = min(self._pause * 2, _RETRY_MOST)
+            if err.no_driver:
+                self._good = False
+                self._set("no_driver", str(err))
+            else:
+                self._set("stale" if self._good else "error", str(err))
+            return self._last
+        self._pause = self._retry_first
+        self._good = True
+        cards = [each for each in raw["gpus"] if each.get("kind") != "mig"]
+        gone = [str(each["text"]) for each in cards if "gone" in each]
+        several = "" if len(cards) - len(gone) == 1 else "s"
+        if gone:
+            self._set("error", " ".join(gone))
+        else:
+            self._set("ok", f"{len(cards)} GPU{several}.")
+        return Answer(state=self._last.state, message=self._last.message, raw=raw)
+
+    async def renew(self) -> None:
+        """Have the next reading made by a new process: NVML remembers a card that was lost."""
+        await self._end_child()
 
     async def close(self) -> None:
         """End the child."""
         await self._end_child()
 
     def _set(self, state: GpuState, message: str) -> None:
-        if (state, message) != (self._state, self._message):
+        if (state, message) != (self._last.state, self._last.message):
             log.log(
                 logging.INFO if state in ("ok", "no_driver") else logging.WARNING, "%s", message
             )
-        self._state, self._message = state, message
+        self._last = Answer(state=state, message=message)
 
-    async def _ask(self) -> list[str]:
+    async def _ask(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         child = await self._running_child()
         if child.stdin is None or child.stdout is None:
             raise _FaultError("The GPU process has no pipes.")
         try:
-            child.stdin.write(b"read\n")
+            child.stdin.write(json.dumps(wanted).encode() + b"\n")
             async with asyncio.timeout(self._timeout):
                 await child.stdin.drain()
                 line = await child.stdout.readline()
@@ -120,10 +143,11 @@ class NvmlReader:
             answer = json.loads(line)
             if "error" in answer:
                 raise _FaultError(str(answer["error"]), no_driver=bool(answer["no_driver"]))
-            self._devices = tuple(GpuSample(**device) for device in answer["devices"])
-            return [str(fault) for fault in answer["faults"]]
+            if not isinstance(answer["gpus"], list):
+                raise ValueError("gpus is no list")
         except (ValueError, TypeError, KeyError) as err:
             raise _FaultError(f"The GPU process answered {line[:80]!r}: {err}") from err
+        return dict(answer)
 
     async def _running_child(self) -> asyncio.subprocess.Process:
         if self._child is not None and self._child.returncode is None:
@@ -141,6 +165,7 @@ class NvmlReader:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
                 env=self._env,
+                limit=_LINE_BYTES,
             )
         except OSError as err:
             raise _FaultError(f"Cannot start the GPU process: {err.strerror}.") from err

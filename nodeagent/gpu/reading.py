@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, Literal, Never, TypeVar
 
 T = TypeVar("T")
@@ -52,6 +53,12 @@ class Reading(Generic[T_co]):
 def ok(value: T, *, source: str, age_seconds: float = 0.0) -> Reading[T]:
     """A value just read, or of this age."""
     return Reading(value=value, status="ok", source=source, age_seconds=age_seconds)
+
+
+@lru_cache(maxsize=16384, typed=True)
+def same(value: T, source: str) -> Reading[T]:
+    """As `ok`, from a store: of many processes most say the same as at the tick before."""
+    return ok(value, source=source)
 
 
 def unknown(why: str, *, source: str = "none") -> Reading[Never]:

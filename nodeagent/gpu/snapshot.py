@@ -52,8 +52,9 @@ class Tenant:
 
     owner: str
     user: str | None = None
-    allocated: bool
-    """Given by the kubelet or the hub; False: seen on the GPU only (a bypass)."""
+    allocated: bool | None
+    """Given by the kubelet or the hub; False: seen on the GPU only (a bypass); None: nobody gives
+    out GPUs here, or who does so cannot be asked."""
     exclusive: bool = False
     requested_bytes: int | None = None
     usual_peak_bytes: int | None = None
@@ -84,6 +85,11 @@ class Health:
 
     state: Reading[HealthState] = NOT_READ
     ecc_uncorrected: Reading[int] = NOT_READ
+    """Since the driver was loaded."""
+    remap_pending: Reading[bool] = NOT_READ
+    """A bad row (or page) is to be replaced at the next reset."""
+    remap_failed: Reading[bool] = NOT_READ
+    """No spare row was left: the card is to be replaced."""
     xids: tuple[Xid, ...] = ()
 
     def __post_init__(self) -> None:
@@ -110,6 +116,8 @@ class GpuFacts:
     memory_free_bytes: Reading[int] = NOT_READ
     unified_memory: Reading[bool] = NOT_READ
     """The GPU uses the host's memory and reports none of its own (GB10, Thor)."""
+    busy_now: Reading[float] = NOT_READ
+    """Share of the last second or less with a kernel running: busy, not full."""
     busy_1m: Reading[float] = NOT_READ
     busy_5m: Reading[float] = NOT_READ
     busy_15m: Reading[float] = NOT_READ
@@ -162,6 +170,8 @@ class Snapshot:
     driver: Reading[str]
     expected_gpus: Reading[int] = NOT_READ
     """The node's capacity as the cluster counts it; catches an agent without access."""
+    allocations: Reading[str] = NOT_READ
+    """Ok (with who tells): each tenant's `allocated` can be relied on."""
     host_total_bytes: Reading[int] = NOT_READ
     host_available_bytes: Reading[int] = NOT_READ
     gpus: tuple[GpuFacts, ...]

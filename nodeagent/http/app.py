@@ -12,6 +12,7 @@ from nodeagent.collectors.registry import build_registry
 from nodeagent.config import Address
 from nodeagent.coursecache.keeper import CourseKeeper
 from nodeagent.errors import ConfigError, PortError
+from nodeagent.http.gpu import GpuMeHandler, gpu_routes
 from nodeagent.http.handlers import (
     HealthHandler,
     HistoryHandler,
@@ -20,6 +21,7 @@ from nodeagent.http.handlers import (
     NothingHandler,
     PageHandler,
 )
+from nodeagent.http.peers import Peers, PeerServer
 from nodeagent.http.private import WorkloadMetricsHandler, WorkloadsHandler
 from nodeagent.loop import Agent
 
@@ -41,8 +43,10 @@ def build_app(
     allow_host: tuple[str, ...] = (),
     courses: CourseKeeper | None = None,
     token: str | None = None,
+    peers: Peers | None = None,
 ) -> web.Application:
-    """All routes of the open address. `token`: also the operator's pages, for who sends it."""
+    """All routes of the open address. `token`: also the operator's pages, for who sends it.
+    `peers`: who connected, on a socket where the kernel says so; each then sees its own."""
     shared: dict[str, Any] = {"agent": agent, "listen": listen, "allow_host": allow_host}
     return web.Application(
         [
@@ -51,6 +55,7 @@ def build_app(
             ("/healthz", HealthHandler, shared),
             ("/v1/node", NodeHandler, shared),
             ("/v1/history", HistoryHandler, shared),
+            *([] if peers is None else [("/v1/gpu/me", GpuMeHandler, shared | {"peers": peers})]),
             *([] if token is None else private_routes(shared | {"token": token})),
         ],
         default_handler_class=NothingHandler,
@@ -65,6 +70,7 @@ def private_routes(shared: dict[str, Any]) -> list[tuple[str, type[web.RequestHa
     return [
         ("/v1/workloads", WorkloadsHandler, shared),
         ("/metrics/workloads", WorkloadMetricsHandler, shared),
+        *gpu_routes(shared),
     ]
 
 
@@ -135,11 +141,14 @@ def bind(listen: Address) -> list[socket.socket]:
         ) from err
 
 
-def serve(app: web.Application, sockets: list[socket.socket]) -> HTTPServer:
-    """Start answering on the sockets."""
-    # A request to the agent has no body; the limits keep a neighbour from filling its memory.
-    server = HTTPServer(
-        app, max_header_size=16 * 1024, max_body_size=1024, idle_connection_timeout=60
+def serve(
+    app: web.Application, sockets: list[socket.socket], peers: Peers | None = None
+) -> HTTPServer:
+    """Start answering on the sockets. `peers`: remembers who connects."""
+    # A request has a small body or none; the limits keep a neighbour from filling its memory.
+    server = PeerServer(
+        app, max_header_size=16 * 1024, max_body_size=16 * 1024, idle_connection_timeout=60
     )
+    server.peers = peers
     server.add_sockets(sockets)
     return server

@@ -21,7 +21,7 @@ from nodeagent.view import history_json, node_json
 class AgentHandler(web.RequestHandler):
     """GET and HEAD only; checks the Host header; sets the security headers."""
 
-    SUPPORTED_METHODS = ("GET", "HEAD")
+    SUPPORTED_METHODS: tuple[str, ...] = ("GET", "HEAD")
     agent: Agent
 
     def initialize(self, agent: Agent, listen: Address, allow_host: tuple[str, ...]) -> None:

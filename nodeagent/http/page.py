@@ -10,6 +10,7 @@ from nodeagent.gpu.model import GpuReport
 from nodeagent.history import Point
 from nodeagent.http.chart import draw
 from nodeagent.http.words import age_text, bytes_text, percent_text
+from nodeagent.kernels.view import section as kernels_section
 from nodeagent.ksm.control import KsmReport
 from nodeagent.view import NodeStatus, near_limits
 
@@ -176,6 +177,11 @@ def _students(status: NodeStatus) -> str:
     )
 
 
+def _kernels(status: NodeStatus) -> str:
+    sample = status.ksm.sample
+    return kernels_section(status.switches, None if sample is None else sample.kernels)
+
+
 def _limits(status: NodeStatus) -> str:
     sample = status.ksm.sample
     near = 0 if sample is None else near_limits(sample)
@@ -235,6 +241,7 @@ def render(
             _limits(status)
             + _ksm(status, points)
             + _students(status)
+            + _kernels(status)
             + _memory(status)
             + _gpus(status.gpus)
         )

@@ -14,8 +14,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nodeagent.collectors.gpu_facts import owner_metrics
+from nodeagent.collectors.kernels import ImageCollector
 from nodeagent.config import Address
 from nodeagent.errors import ConfigError
+from nodeagent.gpu.monitor import GpuMonitor
 from nodeagent.http.handlers import AgentHandler
 from nodeagent.ksm.room import Share
 from nodeagent.loop import Agent
@@ -92,8 +95,22 @@ class WorkloadMetricsHandler(PrivateHandler):
         registry = CollectorRegistry(auto_describe=False)
         status = self.agent.status
         registry.register(WorkloadCollector(() if status is None else status.ksm.shares))
+        if self.agent.gpu_monitor is not None:
+            registry.register(OwnerCollector(self.agent.gpu_monitor))
+        registry.register(ImageCollector(self.agent))
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)
         self.write(generate_latest(registry))
+
+
+class OwnerCollector(Collector):
+    """GPU memory and work per owner."""
+
+    def __init__(self, monitor: GpuMonitor) -> None:
+        self._monitor = monitor
+
+    def collect(self) -> Iterator[Metric]:
+        """A bounded number of series."""
+        yield from owner_metrics(self._monitor)
 
 
 class WorkloadCollector(Collector):

@@ -7,11 +7,13 @@ from typing import Any
 
 from nodeagent.config import Mode
 from nodeagent.errors import AgentError, KsmError, KsmUnsupportedError, Problem
+from nodeagent.kernels.count import sentence
 from nodeagent.ksm import decide as law
 from nodeagent.ksm.decide import KsmGoal, KsmPolicy
 from nodeagent.ksm.facts import KsmFacts, KsmSample
 from nodeagent.ksm.lock import KsmLock
 from nodeagent.ksm.room import Room, Share, room, shares
+from nodeagent.ksm.spending import SpendingFile
 from nodeagent.ksm.state import Originals, StateFile, read_originals, restore
 from nodeagent.ksm.sysfs import ADVISOR, KsmDir
 
@@ -59,6 +61,7 @@ class KsmController:
         mode_why: str,
         mode_problem: Problem | None,
         clock: Callable[[], float],
+        spending: SpendingFile | None = None,
     ) -> None:
         self._ksm = ksm
         self._facts = facts
@@ -72,6 +75,10 @@ class KsmController:
         self._originals: Originals | None = None
         self._written: dict[str, int | str] = {}
         self._goal = law.START
+        self._spending = spending
+        if spending is not None and mode == "tune":
+            memory = replace(law.START.memory, spent=spending.load(clock()))
+            self._goal = replace(law.START, memory=memory)
         self._sample: KsmSample | None = None
         self._cpu_ratio: float | None = None
         self._stopped_since: float | None = None
@@ -79,6 +86,7 @@ class KsmController:
         self._conflicts = 0
         self._last_problem: Problem | None = None
         self._last_phase = ""
+        self._last_kernels: dict[str, str] = {}
 
     @property
     def scanning(self) -> bool:
@@ -104,6 +112,7 @@ class KsmController:
                 phase=self._goal.phase, why=self._goal.why, problem=err.problem, failed=True
             )
         self._enter(sample)
+        self._tell_kernels(sample)
         problem = self._mode_problem or sample.blind
         if self._mode == "observe":
             self._goal = law.observe(sample, self._goal, self._mode_why)
@@ -117,6 +126,9 @@ class KsmController:
                     fix="Stop the other tuner, or start this agent with --mode observe.",
                 )
                 self._conflicts += self._goal.phase != "yield"
+            if self._spending is not None and not self._ksm.dry_run:
+                # Before the knobs: whoever is killed in between has its start on record.
+                self._spending.save(goal.memory.spent)
             try:
                 self._apply(goal)
                 self._goal = goal
@@ -265,6 +277,22 @@ class KsmController:
         if self._goal.phase != self._last_phase:
             self._last_phase = self._goal.phase
             log.info("phase %s: %s", self._goal.phase, self._goal.why)
+
+    def _tell_kernels(self, sample: KsmSample) -> None:
+        """Log how the kernels of an image started when that has changed for the worse."""
+        if sample.kernels is None:
+            return
+        said: dict[str, str] = {}
+        for image in sample.kernels.images:
+            trouble = repr((image.drifted, image.refused, image.unsuited, image.causes))
+            said[image.image] = trouble
+            if self._last_kernels.get(image.image) == trouble:
+                continue
+            if image.drifted or image.refused or image.unsuited:
+                log.warning("kernels of %s", sentence(image))
+            elif image.image in self._last_kernels:
+                log.info("kernels of %s", sentence(image))
+        self._last_kernels = said
 
     def _note(self, problem: Problem | None) -> None:
         """Log a problem when it appears and when it is over, not at every step."""

@@ -47,6 +47,8 @@ RELEASE_AT = 0.85
 THRASH = 0.5
 """Copies to merges in a pass: above it the memory changes as fast as it is merged."""
 THRASH_PAGES = 1000
+VOLATILE = 0.2
+"""Of the opted-in memory: above it, what changed between two passes is worth a word."""
 MAX_BACKOFF = 8
 
 
@@ -469,11 +471,20 @@ def _from_scanning(
         return _converged(sample, why, replace(memory, backoff=min(2, MAX_BACKOFF)))
     poor = memory.gain_yield is not None and memory.gain_yield < policy.min_yield
     if small or passes >= MAX_SETTLE_PASSES or (poor and not _short_of_memory(sample)):
-        return _converged(sample, f"all merged: {saved} after {passes} passes", memory)
+        why = f"all merged: {saved} after {passes} passes{_volatile(sample)}"
+        return _converged(sample, why, memory)
     gain = f"the last pass still gained {memory.gain or 0:.1%}"
     if memory.gain_yield is not None:
         gain += f", {_mib(int(memory.gain_yield))} per second of ksmd"
     return _scan(sample, "settle", gain, memory, policy)
+
+
+def _volatile(sample: KsmSample) -> str:
+    """What ksmd met and did not consider, since it was written to between two passes."""
+    amount = (sample.pages_volatile or 0) * sample.page_bytes
+    if amount <= VOLATILE * (sample.opted_in.candidate_bytes or 0) or not amount:
+        return ""
+    return f"; {_mib(amount)} change too fast to be merged"
 
 
 def _arrived(sample: KsmSample, memory: KsmMemory, policy: KsmPolicy) -> bool:

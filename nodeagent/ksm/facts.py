@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nodeagent.errors import KsmUnsupportedError, Problem
 from nodeagent.host import read_memory, read_pressure, read_vmstat
+from nodeagent.kernels.count import KernelCount
 from nodeagent.ksm.local import LocalProcesses, ProcessFacts
 from nodeagent.ksm.processes import OptedIn
 from nodeagent.ksm.sysfs import ADVISOR, KsmDir
@@ -61,6 +62,8 @@ class KsmSample:
     """Memory cgroups with a limit that have opted-in processes."""
     blind: Problem | None = None
     """Why nothing is known of processes and limits (the reader is away); None: it is."""
+    kernels: KernelCount | None = field(default=None, repr=False)
+    """How many kernels of each image are aligned alike; None: not known."""
 
     @property
     def limit_ratio(self) -> float | None:
@@ -145,6 +148,7 @@ class KsmFacts:
             cow_faults=read_vmstat(self._proc, "cow_ksm"),
             charges=reading.charges,
             blind=reading.blind,
+            kernels=reading.kernels,
         )
 
     def _need(self, name: str) -> int:

@@ -7,12 +7,15 @@ from typing import Protocol
 
 from nodeagent.errors import Problem
 from nodeagent.host import find_process
+from nodeagent.kernels.count import KernelCount
+from nodeagent.kernels.find import Tables
 from nodeagent.ksm.processes import OptedIn, ProcessWatch, pid_in
 from nodeagent.workloads.invite import Invitation
 from nodeagent.workloads.memcg import Charge, Memcgs, Merged, detect
 from nodeagent.workloads.namespace import Lodgers, is_namespaced, namespace_root
 
 _CHARGES_SECONDS = 4.0
+_KERNELS_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,8 @@ class ProcessReading:
     """Counter since boot; None: ksmd is not visible."""
     blind: Problem | None = None
     """Why nothing is known; the rest is then empty."""
+    kernels: KernelCount | None = None
+    """What the students' servers say of their kernels; None: not known."""
 
 
 class ProcessFacts(Protocol):
@@ -77,6 +82,9 @@ class LocalProcesses:
         self._memcgs: Memcgs | None = None
         self._charges: tuple[Charge, ...] = ()
         self._charges_read = -_CHARGES_SECONDS
+        self._tables = Tables(proc)
+        self._kernels: KernelCount | None = None
+        self._kernels_read: float | None = None
 
     def arrivals(self, now: float) -> bool:
         """A quick look at new and young processes only."""
@@ -89,7 +97,17 @@ class LocalProcesses:
             opted_in=opted_in,
             charges=self._read_charges(opted_in, total_bytes, now),
             ksmd_cpu_seconds=self._ksmd_cpu(),
+            kernels=self._read_kernels(opted_in, now),
         )
+
+    def _read_kernels(self, seen: OptedIn, now: float) -> KernelCount | None:
+        """Kept for some seconds: notebooks are opened by hand."""
+        if seen.processes is None:
+            return None
+        if self._kernels_read is None or now - self._kernels_read >= _KERNELS_SECONDS:
+            self._kernels_read = now
+            self._kernels = self._tables.read(seen.members, now)
+        return self._kernels
 
     def _read_charges(self, seen: OptedIn, total: int, now: float) -> tuple[Charge, ...]:
         """Kept for some seconds: with a hundred containers a reading is no trifle."""

@@ -7,6 +7,7 @@ stays is its part that nobody shares, and KSM's tables. A tenth of the node is k
 
 from dataclasses import dataclass
 
+from nodeagent.ksm.accounts import account, saved_ratio
 from nodeagent.ksm.facts import KsmSample
 from nodeagent.workloads.owner import Owner
 
@@ -58,24 +59,20 @@ def shares(sample: KsmSample) -> tuple[Share, ...]:
     members = sample.opted_in.members
     for number, member in enumerate(members):
         groups.setdefault(member.owner, []).append(number)
-    # ksm_merging_pages counts the kept copy too; the ratio makes the parts sum up to the saving.
-    mapped = sum(member.merged_bytes or 0 for member in members)
-    kept = sample.pages_sharing * sample.page_bytes
-    ratio = min(kept / mapped, 1.0) if mapped else 0.0
+    ratio = saved_ratio(sample)
     found = []
     for owner, numbers in groups.items():
         mine = [members[number] for number in numbers]
-        told = [member.merged_bytes for member in mine if member.merged_bytes is not None]
-        zero = [member.zero_bytes for member in mine if member.zero_bytes is not None]
+        sums = account(mine, ratio)
         found.append(
             Share(
                 owner=owner,
-                processes=len(mine),
-                private_bytes=sum(member.private_bytes for member in mine),
-                merged_bytes=sum(told) if told else None,
-                zero_bytes=sum(zero) if zero else None,
-                saved_bytes=int(sum(told) * ratio) + sum(zero) if told else None,
-                table_bytes=sum(member.table_bytes for member in mine),
+                processes=sums.processes,
+                private_bytes=sums.private_bytes,
+                merged_bytes=sums.merged_bytes,
+                zero_bytes=sums.zero_bytes,
+                saved_bytes=sums.saved_bytes,
+                table_bytes=sums.table_bytes,
                 donor=all(member.donor for member in mine),
                 invited=all(member.invited for member in mine),
             )

@@ -33,11 +33,16 @@ class KsmDir:
     @property
     def writable(self) -> bool:
         """Whether `run` can be opened for writing now. Writes nothing."""
+        return self.not_writable_because is None
+
+    @property
+    def not_writable_because(self) -> str | None:
+        """What the system answers to opening `run` for writing; None: it lets us."""
         try:
             os.close(os.open(self.path / "run", os.O_WRONLY))
-        except OSError:
-            return False
-        return True
+        except OSError as err:
+            return err.strerror
+        return None
 
     def read(self, name: str) -> int | None:
         """The file's whole number, signed (general_profit can be negative).

@@ -7,6 +7,7 @@ import dataclasses
 import json
 from typing import Any, TypeVar
 
+from nodeagent.kernels.count import ImageCount, KernelCount
 from nodeagent.ksm.local import ProcessReading
 from nodeagent.ksm.processes import Member, OptedIn
 from nodeagent.workloads.cgroup import Workload
@@ -14,7 +15,7 @@ from nodeagent.workloads.memcg import Charge
 
 Value = TypeVar("Value")
 
-FORMAT = 1
+FORMAT = 2
 MOST_BYTES = 16 * 1024 * 1024
 """Of an answer: some ten thousand processes."""
 
@@ -27,6 +28,7 @@ def encode(reading: ProcessReading) -> bytes:
             "opted_in": dataclasses.asdict(reading.opted_in),
             "charges": [dataclasses.asdict(charge) for charge in reading.charges],
             "ksmd_cpu_seconds": reading.ksmd_cpu_seconds,
+            "kernels": None if reading.kernels is None else dataclasses.asdict(reading.kernels),
         }
     )
 
@@ -52,6 +54,7 @@ def decode(line: bytes) -> ProcessReading:
             opted_in=_built(OptedIn, seen | {"members": members}),
             charges=tuple(_built(Charge, each) for each in found["charges"]),
             ksmd_cpu_seconds=cpu,
+            kernels=_kernels(found["kernels"]),
         )
     except (KeyError, TypeError) as err:
         raise ValueError(f"not a reading: {err!r}") from err
@@ -63,6 +66,16 @@ def decode_arrivals(line: bytes) -> bool:
     if not isinstance(value, bool):
         raise ValueError("no answer to arrivals")
     return value
+
+
+def _kernels(fields: dict[str, Any] | None) -> KernelCount | None:
+    if fields is None:
+        return None
+    images = tuple(
+        _built(ImageCount, each | {"causes": tuple(map(str, each["causes"]))})
+        for each in fields["images"]
+    )
+    return _built(KernelCount, fields | {"images": images})
 
 
 def _line(value: dict[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ from typing import Literal, cast
 
 from playwright.sync_api import Browser, expect
 
-from tests.browser import chromium, screenshots_courses
+from tests.browser import chromium, screenshots_courses, screenshots_gpu
 from tests.browser.conftest import RunningDemo, start_demo, stop_demo
 from tests.browser.lab import Lab
 
@@ -41,7 +41,7 @@ def shoot(running: Browser, demo: RunningDemo, scheme: Scheme) -> None:
     item = lab.page.locator(".jp-Samepage-statusButton")
     item.click()
     popup = lab.page.locator(".jp-Samepage-statusPanel")
-    expect(popup).to_contain_text("KSM saves", timeout=30_000)
+    expect(popup).to_contain_text("Sharing equal memory saves", timeout=30_000)
     lab.page.wait_for_timeout(1000)
     lab.page.screenshot(path=IMAGES / f"lab-{scheme}.png", animations="disabled")
     lab.page.keyboard.press("Escape")
@@ -99,7 +99,7 @@ def main(schemes: list[str]) -> int:
                     shoot(running, demo, cast(Scheme, scheme))
         finally:
             stop_demo(process)
-    return screenshots_courses.main(schemes)
+    return screenshots_courses.main(schemes) or screenshots_gpu.main(schemes)
 
 
 if __name__ == "__main__":

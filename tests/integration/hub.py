@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,15 @@ def missing() -> str | None:
 class Hub:
     """A running hub; `with Hub(folder) as hub`. Its state and its users' homes lie in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        config: str = "jupyterhub_config.py",
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        self._config = HUB / config
+        self._variables = dict(variables or {})
         self.folder = folder
         self.password = secrets.token_hex(8)
         self.url = f"http://127.0.0.1:{free_port(None)}"
@@ -56,12 +65,13 @@ class Hub:
             "TEST_HUB_PROXY_API": f"http://127.0.0.1:{free_port(None)}",
             "TEST_HUB_PASSWORD": self.password,
             "PATH": f"{Path(sys.executable).parent}:{env['PATH']}",
+            **self._variables,
         }
         for user in ("alice", "bob"):
             (self.folder / "home" / user).mkdir(parents=True)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "jupyterhub", "-f", str(HUB / "jupyterhub_config.py")],
+                [sys.executable, "-m", "jupyterhub", "-f", str(self._config)],
                 cwd=self.folder,
                 env=env,
                 stdin=subprocess.DEVNULL,

@@ -1,8 +1,9 @@
 """Runs a command behind a real seccomp filter that treats prctl(PR_SET_MEMORY_MERGE) badly.
 
-``python kernels_seccomp.py errno|kill|layout COMMAND ...``: the opt-in is answered with EPERM, as a
-container's profile does, or kills the process, as strict profiles do; ``layout`` answers
-personality(ADDR_NO_RANDOMIZE) with EPERM, as the default profiles of Docker and containerd do.
+``python kernels_seccomp.py errno|kill|old|layout COMMAND ...``: the opt-in is answered with EPERM,
+as a container's profile does, or kills the process, as strict profiles do; ``old``: with EINVAL, as
+Linux before 6.4 does; ``layout`` answers personality(ADDR_NO_RANDOMIZE) with EPERM, as the default
+profiles of Docker and containerd do.
 """
 
 import ctypes
@@ -15,6 +16,7 @@ _PRCTL = {"x86_64": 157, "aarch64": 167}
 _PERSONALITY = {"x86_64": 135, "aarch64": 92}
 _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
 _ALLOW, _EPERM, _KILL_PROCESS = 0x7FFF0000, 0x00050001, 0x80000000
+_EINVAL = 0x00050016
 _SET_NO_NEW_PRIVS, _SET_SECCOMP, _FILTER, _MEMORY_MERGE = 38, 22, 2, 67
 _NO_RANDOMIZE = 0x0040000
 
@@ -53,6 +55,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "layout":
         install(_EPERM, call=_PERSONALITY[machine], argument=_NO_RANDOMIZE)
     else:
-        answer = {"errno": _EPERM, "kill": _KILL_PROCESS}[sys.argv[1]]
+        answer = {"errno": _EPERM, "kill": _KILL_PROCESS, "old": _EINVAL}[sys.argv[1]]
         install(answer, call=_PRCTL[machine], argument=_MEMORY_MERGE)
     os.execv(sys.argv[2], sys.argv[2:])

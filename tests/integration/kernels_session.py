@@ -6,12 +6,25 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 from jupyter_client.manager import KernelManager
 
 from labext.kernels.ledger import ledger
 from labext.kernels.merged import read_ksm_stat
 from labext.kernels.status import kernels_status
+
+
+def marked_bytes(pid: int) -> int:
+    """Memory in regions with madvise(MADV_MERGEABLE), as smaps shows them."""
+    total = size = 0
+    for row in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        name, _, value = row.partition(":")
+        if name == "Size":
+            size = int(value.split()[0]) << 10
+        elif name == "VmFlags" and "mg" in value.split():
+            total += size
+    return total
 
 
 def main() -> None:
@@ -35,6 +48,8 @@ def main() -> None:
             "outcome": record.outcome,
             "reason": record.reason,
             "merge_any": None if stat is None else stat.merge_any,
+            "regions_bytes": 0 if record.pid is None else marked_bytes(record.pid),
+            "alignment": None if record.alignment is None else record.alignment.state,
             "state": status.state,
             "message": status.message,
         }

@@ -88,6 +88,18 @@ def test_one_that_never_says_ready_is_taken_as_it_is(tmp_path: Path) -> None:
         assert "taken as it is after 1 s" in log.read_text()
 
 
+def test_one_that_asks_to_go_on_is_not_stopped(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with donors(log, "--count", "1", say="ready awake") as keeper:
+        wait_for(lambda: "is ready" in log.read_text(), log.read_text)
+        (donor,) = children(keeper.pid)
+        assert state(donor) in "SR"
+        # So it can end by itself, and the keeper sees to another.
+        os.kill(donor, signal.SIGTERM)
+        wait_for(lambda: log.read_text().count("is ready") == 2, log.read_text)
+        assert children(keeper.pid) != [donor]
+
+
 def test_none_outlives_a_killed_keeper(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("wb") as output:

@@ -56,6 +56,9 @@ os.setgid({STUDENT})
 os.setuid({STUDENT})
 assert ctypes.CDLL(None).prctl(4, 1, 0, 0, 0) == 0
 assert ctypes.CDLL(None).prctl(67, 1, 0, 0, 0) == 0
+told = os.memfd_create("samepage-kernels")
+kernel = b'{{"state": "off", "reason": "r", "dropped": []}}'
+os.write(told, b'{{"format": 1, "image": "i", "kernels": [' + kernel + b']}}')
 held = bytearray(os.urandom(4096)) * (64 * 256)
 print("ready", flush=True)
 sys.stdin.read()
@@ -164,7 +167,10 @@ def test_each_with_its_own_rights(folder: Path, tmp_path: Path) -> None:
             assert "of new memory opted in (1 process)" in seen["why"]
             refused = asked_by(STRANGER, folder / "facts/facts.sock")
             assert refused == b""
-            assert asked_by(STUDENT, folder / "facts/facts.sock").startswith(b'{"format":1')
+            assert asked_by(STUDENT, folder / "facts/facts.sock").startswith(b'{"format":2')
+            # What the student's own server says of its kernels is for the reader, and counted.
+            wait_for(lambda: get(node, "/v1/node")[1]["kernels"]["off"] == 1, told)
+            assert get(node, "/v1/node")[1]["kernels"]["silent"] == 0
         assert f"refused user {STRANGER}" in log.read_text()
         # Any user may have the totals, and nobody the operator's pages.
         assert node.stat().st_mode & 0o777 == 0o666

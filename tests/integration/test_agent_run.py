@@ -38,7 +38,7 @@ def test_node_and_history_have_the_agreed_shape(running: RunningAgent) -> None:
     node = running.node()
     assert set(node) == {
         *("version", "node", "time", "interval_seconds", "ksm", "memory", "gpus"),
-        *("students", "guards"),
+        *("students", "guards", "kernels"),
     }
     assert set(node["students"]) == {
         *("students", "bytes_each", "unmerged_bytes_each", "room_for", "room_unmerged", "why"),

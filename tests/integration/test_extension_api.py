@@ -75,7 +75,9 @@ def our_routes() -> list[tuple[str, type[SamepageHandler]]]:
 
     return [
         (pattern.replace("([^/]+)", "phys").replace(ACTIONS, "stop"), handler)
-        for pattern, handler, _ in routes(status=never, apps=no_service, courses=no_service)
+        for pattern, handler, _ in routes(
+            status=never, apps=no_service, courses=no_service, gpu=no_service
+        )
     ]
 
 
@@ -106,7 +108,7 @@ def test_every_verb_of_every_route_asks_who_is_there(
             refusals = (401, 403) if verb in implemented(handler) else (401, 403, 405)
             assert response.code in refusals, (verb, path, response.code)
             assert b"Traceback" not in response.body
-    assert asked == 18
+    assert asked == 20
 
 
 def test_no_verb_is_left_out_by_the_decorator() -> None:
@@ -120,6 +122,8 @@ def test_what_is_polled_is_no_activity() -> None:
     polled = {handler.__name__: handler._track_activity for _, handler in our_routes()}
     assert polled == {
         "StatusHandler": False,
+        "GpuHandler": False,
+        "GpuSnoozeHandler": True,
         "AppsHandler": False,
         "AppHandler": False,
         "AppLogHandler": False,

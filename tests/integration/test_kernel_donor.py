@@ -38,7 +38,7 @@ def test_says_ready_and_takes_its_kernel_along(tmp_path: Path) -> None:
         )
     try:
         assert donor.stdout is not None
-        assert donor.stdout.readline() == b"ready\n", log.read_text()
+        assert donor.stdout.readline() == b"ready awake\n", log.read_text()
         kernels = children(donor.pid)
         assert len(kernels) == 1
         os.kill(kernels[0], signal.SIGKILL)
@@ -60,7 +60,7 @@ def test_the_kernel_ends_with_a_killed_donor(tmp_path: Path) -> None:
         env=os.environ | {"JUPYTER_RUNTIME_DIR": str(tmp_path)},
     ) as donor:
         assert donor.stdout is not None
-        assert donor.stdout.readline() == b"ready\n"
+        assert donor.stdout.readline() == b"ready awake\n"
         (kernel,) = children(donor.pid)
         donor.kill()
     begun = time.monotonic()

@@ -176,6 +176,14 @@ _COURSE = _object(
             },
             "Python modules that the course's notebooks import; kernels may have them ready.",
         ),
+        "merge": _about(
+            {"type": "boolean"},
+            "Whether kernels in the course's folder opt in to page merging. Default: true.",
+        ),
+        "align": _about(
+            {"type": "boolean"},
+            "Whether they start aligned, where the node does that. Default: true.",
+        ),
         "image": _about(_WORD, "Hint for who starts servers: the container image of the course."),
         "profile": _about(_WORD, "Hint for who starts servers: the profile of the course."),
     },

@@ -73,6 +73,8 @@ def course(entry: dict[str, Any], zone: tzinfo | None = None) -> CourseSpec:
         interval=_seconds(pull.get("interval")),
         timeout=_timeout(pull.get("timeout")),
         preload=tuple(dict.fromkeys(entry.get("preload", ()))),
+        merge=entry.get("merge", True),
+        align=entry.get("align", True),
         image=entry.get("image"),
         profile=entry.get("profile"),
     )

@@ -21,7 +21,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 def fingerprint(modules: list[str]) -> dict[str, Any]:
     """Of this process, now. Plain JSON. Takes milliseconds; unreadable parts are None."""
-    ranges = list(_private_ranges())
+    ranges = list(private_ranges())
     folders = {entry: _listing(entry) for entry in sys.path if Path(entry).is_dir()}
     return {
         "python": f"{sys.implementation.cache_tag} {_short(sys.version.encode())}",
@@ -44,7 +44,7 @@ def _listing(folder: str) -> str | None:
         return None
 
 
-def _private_ranges() -> Iterator[tuple[int, int]]:
+def private_ranges() -> Iterator[tuple[int, int]]:
     """Writable private mappings without the stack, whose top holds random bytes."""
     try:
         rows = Path("/proc/self/maps").read_text().splitlines()

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import resource
+from collections.abc import Iterable
 
 ADDR_NO_RANDOMIZE = 0x0040000
 _QUERY = 0xFFFFFFFF
-_PR_SET_MEMORY_MERGE = 67
+_PR_SET_MEMORY_MERGE, _PR_GET_MEMORY_MERGE = 67, 68
+_MADV_MERGEABLE = 12
 _USUAL_THREAD_STACK = 8 << 20
 
 
@@ -63,6 +65,29 @@ def opt_in_again() -> str | None:
         if prctl(_PR_SET_MEMORY_MERGE, value, 0, 0, 0) != 0:
             return f"prctl(PR_SET_MEMORY_MERGE) answered {ctypes.get_errno()}"
     return None
+
+
+def merges() -> bool:
+    """Whether this process is opted in as a whole. False where Linux does not know that."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+    return bool(prctl(_PR_GET_MEMORY_MERGE, 0, 0, 0, 0) == 1)
+
+
+def merge_regions(ranges: Iterable[tuple[int, int]]) -> str | None:
+    """Opt in the memory that is there now, for Linux before 6.4; None, or why none of it could be.
+
+    `ranges`: addresses of mappings. Source: madvise(2), MADV_MERGEABLE.
+    """
+    madvise = ctypes.CDLL(None, use_errno=True).madvise
+    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    done, code = 0, 0
+    for start, end in ranges:
+        if madvise(start, end - start, _MADV_MERGEABLE) == 0:
+            done += 1
+        else:
+            code = ctypes.get_errno()
+    return None if done else f"madvise answered {code}"
 
 
 def trim_heap() -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import attendant, fonts, layout, outside, repairs, streams, student
 from .channel import Channel
-from .fingerprint import fingerprint
+from .fingerprint import fingerprint, private_ranges
 from .preload import import_common, import_kernel
 from .seal import seal
 from .shelf import Shelf
@@ -59,6 +59,11 @@ def main(descriptor: int, text: str) -> None:
         _note(notes, layout.restore_stack_limit(plan.stack[1]))
     shelf = _prepare(plan, channel)
     _note(notes, layout.restore_randomisation())
+    if not layout.merges():
+        problem = layout.merge_regions(private_ranges())
+        channel.say("regions", "yes" if problem is None else f"no {problem}")
+        if problem is not None:
+            os._exit(0)
     mark = fingerprint(plan.modules)
     mark_ready = {
         "fingerprint": mark,
@@ -68,11 +73,10 @@ def main(descriptor: int, text: str) -> None:
     }
     channel.say("ready", json.dumps(mark_ready))
     del mark, mark_ready, notes
-    sealed = seal()
+    seal()
     fields = channel.assignment()
     if fields is None:
         os._exit(0)
-    shelf.keep(sealed)
     _become(student.Assignment(fields), shelf, channel)
 
 
@@ -82,8 +86,8 @@ def _prepare(plan: Plan, channel: Channel) -> Shelf:
         channel.say("import", "matplotlib.font_manager")
         fonts.make_list(plan.each)
         _begin_again(plan, plan.with_fonts(), channel)
-    import_kernel(channel.say)
     shelf = Shelf()
+    shelf.variables = import_kernel(channel.say)
     dropped = import_common(plan.modules, shelf, each=plan.each, total=plan.total, say=channel.say)
     if dropped is not None:
         channel.say("dropped", json.dumps([dropped.name, dropped.reason]))
@@ -100,7 +104,7 @@ def _become(assignment: student.Assignment, shelf: Shelf, channel: Channel) -> N
     import runpy
 
     try:
-        student.enter(assignment)
+        student.enter(assignment, shelf.variables)
         folders = student.own_folders()
         loaded = {name.partition(".")[0] for name in sys.modules} | shelf.tops()
         sentence = student.shadowed(folders, loaded)

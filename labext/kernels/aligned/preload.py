@@ -31,6 +31,14 @@ KERNEL_MODULES = (
     "asyncio.unix_events",
     "zmq.eventloop.zmqstream",
     "encodings.idna",
+    "encodings.latin_1",
+    "ipykernel.debugger",
+    "IPython.core.debugger",
+    "IPython.core.logger",
+    "IPython.extensions.storemagic",
+    "tornado.locks",
+    "tornado.platform.asyncio",
+    "tornado.queues",
 )
 
 
@@ -99,13 +107,18 @@ def _begun(importer: object) -> bool:
     return bool(getattr(spec, "_initializing", False))
 
 
-def import_kernel(say: Callable[[str, str], None]) -> None:
-    """Import what the kernel's start imports; parts that are not installed are left out."""
+def import_kernel(say: Callable[[str, str], None]) -> dict[str, str]:
+    """Import what the kernel's start imports; parts that are not installed are left out.
+
+    Returns the environment variables that this set (debugpy sets one for its children).
+    """
+    before = dict(os.environ)
     for name in KERNEL_MODULES:
         try:
             __import__(name)
         except ImportError:
             say("without", name)
+    return {name: value for name, value in os.environ.items() if before.get(name) != value}
 
 
 def import_common(

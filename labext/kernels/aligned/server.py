@@ -15,13 +15,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
-from . import layout, outside, streams, student
+from . import layout, outside, rescue, streams, student
 from .preload import TooSlow, within
 from .seal import seal
 
 #: Where the wrapper left whom to become; see `labext.kernels.server_start`.
 ASSIGNMENT = 3
-_kept: list[object] = []
 _INDIRECT = frozenset({"os", "_collections_abc", "collections.abc", "posixpath"})
 
 
@@ -50,7 +49,7 @@ def main(text: str) -> None:
     layout.restore_randomisation()
     if reason is not None:
         _stock(assignment, plan, reason)
-    _kept.append(seal())
+    seal()
     try:
         student.enter(assignment)
         folders = student.own_folders()
@@ -113,8 +112,15 @@ def _prepare(plan: Plan) -> str | None:
             return problem
     gc.disable()
     current = ""
+
+    def abandoned(what: str) -> NoReturn:
+        fields = student.Assignment({"module": "", **_assignment()})
+        layout.restore_randomisation()
+        _stock(fields, plan, f"importing {current} {what}")
+
+    limits = rescue.rescued(plan.seconds, abandoned) if rescue.possible() else within(plan.seconds)
     try:
-        with within(plan.seconds):
+        with limits:
             for current in plan.modules:
                 with contextlib.suppress(ModuleNotFoundError):
                     __import__(current)
@@ -152,10 +158,10 @@ def _name(assignment: student.Assignment) -> None:
 def _stock(assignment: student.Assignment, plan: Plan, reason: str) -> NoReturn:
     """Become the stock command, in the stock surroundings."""
     streams.restore_descriptors()
+    signal.alarm(0)
     if plan.stack is not None:
         layout.set_stack_limit(plan.stack)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+    rescue.default_action(signal.SIGPIPE, signal.SIGXFSZ)
     with contextlib.suppress(OSError):
         os.write(2, f"samepage-singleuser: starting without alignment: {reason}\n".encode())
     os.chdir(assignment.folder)

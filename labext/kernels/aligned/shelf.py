@@ -49,6 +49,8 @@ class Shelf(MetaPathFinder):
         self.effects: dict[str, SideEffects] = {}
         self.repairs: dict[str, Callable[[], None]] = {}
         self.returned: list[str] = []
+        #: Environment variables set by the kernel's own modules, which are not on the shelf.
+        self.variables: dict[str, str] = {}
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
@@ -58,10 +60,6 @@ class Shelf(MetaPathFinder):
     def modules(self) -> dict[str, ModuleType]:
         """What lies there, by name."""
         return self._modules
-
-    def keep(self, held: object) -> None:
-        """Hold on to something for as long as this process lives."""
-        self._held = held
 
     def tops(self) -> set[str]:
         """Names of the packages on the shelf."""

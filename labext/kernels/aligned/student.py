@@ -8,7 +8,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,16 @@ class UnsuitedError(Exception):
     """This student needs a stock kernel; the text says why."""
 
 
-def enter(assignment: Assignment) -> None:
-    """Environment and working folder. Errors: UnsuitedError."""
+def enter(assignment: Assignment, variables: Mapping[str, str] | None = None) -> None:
+    """Environment and working folder. Errors: UnsuitedError.
+
+    `variables`: set by modules at their import, where the environment has none of that name.
+    """
     coerced = coerced_locale()
     os.environ.clear()
     os.environ.update(assignment.environment)
+    for name, value in (variables or {}).items():
+        os.environ.setdefault(name, value)
     if coerced is not None:
         os.environ["LC_CTYPE"] = coerced
     if hasattr(time, "tzset"):
@@ -70,11 +75,11 @@ def own_folders() -> list[str]:
         if entry
     ]
     site.USER_BASE = site.USER_SITE = None
-    # Asked with this student's HOME; sysconfig keeps what it computed for another one.
-    if hasattr(sysconfig, "_CONFIG_VARS"):
-        sysconfig._CONFIG_VARS = None
-    if hasattr(sysconfig, "_CONFIG_VARS_INITIALIZED"):
-        sysconfig._CONFIG_VARS_INITIALIZED = False
+    # sysconfig keeps what it computed with another HOME. Only that is put right: a thousand
+    # strings made anew would leave as many holes in pages that all kernels have in common.
+    computed: Any = getattr(sysconfig, "_CONFIG_VARS", None)
+    if computed and "userbase" in computed:
+        computed["userbase"] = site.getuserbase()
     if site.ENABLE_USER_SITE is not False and site.check_enableusersite():
         user = site.getusersitepackages()
         site.ENABLE_USER_SITE = True

@@ -61,4 +61,13 @@ export namespace CommandIDs {
 
   /** Open or close the panel behind the status bar item. */
   export const toggleStatus = 'samepage:toggle-status';
+
+  /** Open or close the same panel at this user's GPUs. */
+  export const toggleGpu = 'samepage:toggle-gpu';
+
+  /** End a kernel that holds GPU memory. Args: `kernel`; without it the one that holds most. */
+  export const freeGpu = 'samepage:free-gpu';
+
+  /** Put a reminder off, or no longer. Args: `gpu`, `seconds`; without them all, for an hour. */
+  export const snoozeGpu = 'samepage:snooze-gpu';
 }

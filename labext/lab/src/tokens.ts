@@ -3,7 +3,7 @@ import type { IDisposable, IObservableDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
 
 import type { RestError } from './rest/error';
-import type { IApp, IApps, IServerStatus } from './rest/types';
+import type { IApp, IApps, IMyGpus, IServerStatus } from './rest/types';
 
 /**
  * Something the server knows, polled: one read-only value, replaced as a whole.
@@ -33,6 +33,19 @@ export type INodeStatus = ISnapshot<IServerStatus>;
 export const INodeStatus = new Token<INodeStatus>(
   'jupyter-samepage:INodeStatus',
   "Memory of this Jupyter server and the state of the node it runs on, polled from the server's samepage/api/status."
+);
+
+/**
+ * This user's GPUs and what is held on them.
+ */
+export type IGpuUse = ISnapshot<IMyGpus>;
+
+/**
+ * The token other extensions require to show something of the user's GPUs.
+ */
+export const IGpuUse = new Token<IGpuUse>(
+  'jupyter-samepage:IGpuUse',
+  "The GPUs of this user and the user's processes on them, polled from the server's samepage/api/gpu."
 );
 
 /**

@@ -38,6 +38,13 @@ def decide_over(
     request: Request, standings: Iterable[Standing], policy: Policy, now: float, ledger: Ledger
 ) -> Decision:
     """`decide` for callers that keep what `stand` found until a node's next snapshot."""
+    return answer(survey(request, standings, policy, now, ledger))
+
+
+def survey(
+    request: Request, standings: Iterable[Standing], policy: Policy, now: float, ledger: Ledger
+) -> Survey:
+    """Every GPU judged for the request, before one is chosen."""
     nodes = _newest(standings)
     need = need_bytes(request, policy)
     claims = _claims(request, nodes, ledger, now)
@@ -72,22 +79,20 @@ def decide_over(
     if request.gpus > 1:
         fitting, short = _together(fitting, request.gpus)
         rejected += short
-    return answer(
-        Survey(
-            request=request,
-            policy=policy,
-            now=now,
-            need=need,
-            ledger=ledger,
-            claims=claims,
-            refused=refused,
-            fitting=fitting,
-            rejected=rejected,
-            node_notes=node_notes,
-            nothing_judged=not judged and (not nodes or _any_unknown(rejected)),
-            snapshot_id=digest([node.snapshot_id for node in nodes]),
-            policy_id=policy_id(policy),
-        )
+    return Survey(
+        request=request,
+        policy=policy,
+        now=now,
+        need=need,
+        ledger=ledger,
+        claims=claims,
+        refused=refused,
+        fitting=fitting,
+        rejected=rejected,
+        node_notes=node_notes,
+        nothing_judged=not judged and (not nodes or _any_unknown(rejected)),
+        snapshot_id=digest([node.snapshot_id for node in nodes]),
+        policy_id=policy_id(policy),
     )
 
 

@@ -66,6 +66,8 @@ def gpu_gate(gpu: GpuFacts, policy: Policy) -> Gate:
     state = gpu.health.state
     if state.known in ("lost", "reset_required", "recovering"):
         return Gate(code="unhealthy", detail=str(state.known))
+    if gpu.health.remap_failed.known:
+        return Gate(code="unhealthy", detail="no spare memory row is left")
     recent = [xid for xid in gpu.health.xids if xid.seconds_ago <= policy.xid_window_seconds]
     fatal = next((xid for xid in recent if xid.code in FATAL_XIDS), None)
     if fatal is not None:
@@ -84,6 +86,9 @@ def gpu_gate(gpu: GpuFacts, policy: Policy) -> Gate:
 def _noted(gpu: GpuFacts, xids: list[int]) -> Gate:
     notes: list[str] = []
     confidence: Confidence = "high"
+    if gpu.health.remap_pending.known:
+        notes.append("a bad memory row waits for a reset")
+        confidence = "medium"
     for code in sorted(set(xids)):
         notes.append(f"Xid {code} was seen")
         confidence = lower(confidence, "medium" if code in NOTED_XIDS else "low")

@@ -68,11 +68,8 @@ def lines(record: Record, written: set[str]) -> Iterator[str]:
     """The lines to append for it. `written`: ids already in the file; new ones are added."""
     ids = []
     for snapshot in record.snapshots:
-        name = snapshot_id(snapshot)
-        ids.append(name)
-        if name not in written:
-            written.add(name)
-            yield _line("snapshot", id=name, snapshot=plain(snapshot))
+        ids.append(snapshot_id(snapshot))
+        yield from snapshot_line(snapshot, written)
     policy = policy_id(record.policy)
     if policy not in written:
         written.add(policy)
@@ -86,6 +83,29 @@ def lines(record: Record, written: set[str]) -> Iterator[str]:
         "decision": json.loads(record.said),
     }
     yield _line("decision", **body)
+
+
+def snapshot_line(snapshot: Snapshot, written: set[str]) -> Iterator[str]:
+    """The line of a snapshot, unless it is in the file already."""
+    name = snapshot_id(snapshot)
+    if name not in written:
+        written.add(name)
+        yield _line("snapshot", id=name, snapshot=plain(snapshot))
+
+
+def read_snapshots(source: Iterable[str]) -> Iterator[tuple[int, Snapshot]]:
+    """(line number, snapshot) of each snapshot line. RecordError: which line is wrong, and how."""
+    for number, text in enumerate(source, start=1):
+        if not text.strip():
+            continue
+        try:
+            raw = json.loads(text)
+            if _kind(raw) == "snapshot":
+                snapshot = build(Snapshot, raw["snapshot"])
+                _named(raw, snapshot)
+                yield number, snapshot
+        except (ValueError, KeyError, TypeError) as err:
+            raise _wrong(number, err) from err
 
 
 def read_records(source: Iterable[str]) -> Iterator[tuple[int, Record]]:
@@ -107,11 +127,15 @@ def read_records(source: Iterable[str]) -> Iterator[tuple[int, Record]]:
             else:
                 yield number, _record(raw, snapshots, policies)
         except (ValueError, KeyError, TypeError) as err:
-            what = f"{err} is missing" if isinstance(err, KeyError) else str(err)
-            raise RecordError(
-                f"Line {number} of the record: {what}",
-                fix="Give a file written by this version of the agent, whole from its first line.",
-            ) from err
+            raise _wrong(number, err) from err
+
+
+def _wrong(number: int, err: Exception) -> RecordError:
+    what = f"{err} is missing" if isinstance(err, KeyError) else str(err)
+    return RecordError(
+        f"Line {number} of the record: {what}",
+        fix="Give a file written by this version of the agent, whole from its first line.",
+    )
 
 
 def _line(kind: str, **body: Any) -> str:

@@ -12,7 +12,7 @@ from jupyterlab_server import translation_utils
 ROOT = Path(__file__).parents[3]
 SOURCES = ROOT / "labext/lab/src"
 DOMAIN = "jupyter_samepage"
-LOCALES = ("de", "zh_CN")
+LOCALES = ("de_DE", "zh_CN")  # as the language packs name them
 _TEXT = r"('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")\s*"
 _CALL = re.compile(r"trans\s*\.\s*_\w+\(")
 _SINGLE = re.compile(rf"trans\s*\.\s*__\(\s*{_TEXT}[,)]")

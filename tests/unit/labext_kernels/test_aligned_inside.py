@@ -1,5 +1,6 @@
 """Parts that run inside the kernel, tried in this process."""
 
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from labext.kernels.aligned import seal
 from labext.kernels.aligned.attendant import Attendant
 from labext.kernels.aligned.entropy import shaped
 from labext.kernels.aligned.preload import edges_of_imports, import_common
@@ -35,6 +37,33 @@ def test_threads_of_openblas(environment: dict[str, str], threads: int) -> None:
 def test_random_bits_keep_their_shape() -> None:
     assert shaped(lambda count: 0)(128) == sum(1 << (32 * word + 31) for word in range(4))
     assert shaped(lambda count: 5)(16) == 5
+
+
+_FREED = """
+import sys, types
+sys.path.insert(0, sys.argv[1])
+from aligned.seal import fill_pools
+held = [bytes(size) for size in range(1, 480, 16) for _ in range(3000)]
+del held[::3]  # every page has holes now, and some pools begin with one
+holes = {id(each) >> 14 for each in held}
+fill_pools()
+later = [bytes(size) for size in range(1, 480, 16) for _ in range(30)]
+print(sum(id(each) >> 14 in holes for each in later), sum(id(each) >> 14 in holes for each in held))
+"""
+
+
+def test_nothing_new_comes_between_what_was_there_before_the_seal() -> None:
+    folder = Path(seal.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", _FREED, str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    between, before = (int(word) for word in done.stdout.split())
+    assert before == 60_000
+    # The class of 32 bytes is also that of integers, which come and go.
+    assert between < 60
 
 
 def test_what_shadows_a_loaded_module(tmp_path: Path) -> None:

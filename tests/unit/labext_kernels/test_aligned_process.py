@@ -18,12 +18,29 @@ def test_a_start_that_goes_well() -> None:
     assert ready.fingerprint == {"layout": "ab"}
 
 
+def test_a_start_on_a_linux_that_opts_in_by_region() -> None:
+    answer = json.dumps({"fingerprint": {}, "notes": [], "seconds": 1.5})
+    for lines, whole in (
+        (("merge later", "layout yes", "regions yes"), False),
+        (("merge yes", "layout yes", "regions yes"), True),
+        (("merge yes", "layout yes"), True),
+    ):
+        progress = Progress()
+        for line in lines:
+            assert progress.take(line) is None
+        assert progress.merged
+        ready = progress.take(f"ready {answer}")
+        assert ready is not None
+        assert ready.whole is whole
+
+
 @pytest.mark.parametrize(
     ("line", "reason", "merge_refused"),
     [
         ("merge no Operation not permitted", "opt-in (Operation not permitted)", True),
         ("layout no Operation not permitted", "fixed layout (Operation not permitted)", False),
         ("exec No such file", "cannot run", False),
+        ("regions no madvise answered 22", "opt-in (madvise answered 22)", True),
     ],
 )
 def test_refusals_last(line: str, reason: str, merge_refused: bool) -> None:

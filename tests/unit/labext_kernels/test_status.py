@@ -2,7 +2,7 @@ import pytest
 
 from labext.kernels.ledger import KernelLedger, KernelRecord, Outcome
 from labext.kernels.merged import KsmStat
-from labext.kernels.status import kernels_status
+from labext.kernels.status import kernels_status, with_node
 from labext.kernels.support import Support
 
 CAN = Support(available=True)
@@ -26,6 +26,7 @@ def of(*outcomes: Outcome, is_default: bool | None = True) -> KernelLedger:
         pytest.param(of("off"), CAN, {}, "off", "because off", id="all switched off"),
         pytest.param(of("on", "refused"), CAN, {}, "failed", "because refused", id="refused"),
         pytest.param(of("uncertain"), CAN, {}, "failed", "because uncertain", id="uncertain"),
+        pytest.param(of("part"), CANNOT, {}, "ok", "(because part)", id="regions only"),
         pytest.param(of(), CANNOT, {}, "failed", "Use Linux 6.4", id="not on this Linux"),
         pytest.param(of(), CAN, {"SAMEPAGE_MERGE": "0"}, "off", "SAMEPAGE_MERGE=0", id="off"),
         pytest.param(
@@ -76,3 +77,23 @@ def test_a_kernel_that_ended_is_forgotten() -> None:
         kernels_status(ledger=ledger, environment={}, ask=lambda: CAN, read=lambda _: None).state
         == "ok"
     )
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        (None, ""),
+        ({}, ""),
+        ({"kernels": None}, ""),
+        ({"kernels": {"alike": None, "drifted": None}}, ""),
+        ({"kernels": {"alike": 0, "drifted": 0}}, ""),
+        ({"kernels": {"alike": 12, "drifted": 0}}, " 12 kernels of this node are aligned alike."),
+        (
+            {"kernels": {"alike": 12, "drifted": 2}},
+            " 12 kernels of this node are aligned alike, 2 drifted apart and share little; the "
+            "operator sees why.",
+        ),
+    ],
+)
+def test_what_the_node_counted_follows(node: dict[str, object] | None, words: str) -> None:
+    assert with_node("One.", node) == f"One.{words}"

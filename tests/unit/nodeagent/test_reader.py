@@ -16,6 +16,7 @@ import pytest
 
 from nodeagent.config import load
 from nodeagent.errors import AgentError, ConfigError, PortError
+from nodeagent.kernels.count import ImageCount, KernelCount
 from nodeagent.ksm.decide import START, KsmPolicy, decide
 from nodeagent.ksm.facts import KsmFacts
 from nodeagent.ksm.local import LocalProcesses, ProcessReading
@@ -48,6 +49,10 @@ def local(root: FakeRoot) -> LocalProcesses:
     return LocalProcesses(root.proc, page_bytes=4096)
 
 
+KERNELS = KernelCount(
+    images=(ImageCount(image="course:1", alike=12, drifted=2, causes=("/home/a/lib", "b")),),
+    silent=1,
+)
 CHARGE = Charge(
     path="/kubepods/a",
     limit_bytes=100,
@@ -86,7 +91,7 @@ def reader(root: FakeRoot, path: Path) -> Iterator[None]:
 
 
 def test_the_wire_keeps_every_value(root: FakeRoot) -> None:
-    taken = replace(local(root).read(5.0, 2**33), charges=(CHARGE,))
+    taken = replace(local(root).read(5.0, 2**33), charges=(CHARGE,), kernels=KERNELS)
     assert len(taken.opted_in.members) == 2
     assert decode(encode(taken)) == taken
     nothing = ProcessReading(opted_in=UNKNOWN, charges=(), ksmd_cpu_seconds=None)
@@ -97,7 +102,9 @@ def test_the_wire_keeps_every_value(root: FakeRoot) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 1},
+        {"kernels": {"images": [{}], "silent": 0}},
+        {"kernels": 5},
         {"ksmd_cpu_seconds": "5"},
         {"charges": [{"path": "/a"}]},
         {"charges": 5},
@@ -199,6 +206,7 @@ def test_an_answer_without_end_is_cut(tmp_path: Path, monkeypatch: pytest.Monkey
         def flood() -> None:
             peer, _ = opened.accept()
             with peer:
+                peer.recv(100)
                 peer.sendall(b"x" * 5000)
 
         thread = threading.Thread(target=flood)

@@ -7,9 +7,11 @@ import type {
   IApps,
   ICourse,
   ICourses,
+  IMyGpus,
   INews,
   IOpened,
   IServerStatus,
+  ISnoozed,
   ITaken,
   IUndone,
   IVersions
@@ -31,6 +33,17 @@ export class RestClient {
   /** Memory of this server, and what the node agent says. */
   status(): Promise<IServerStatus> {
     return this._poll('status', ['memory', 'agent', 'features']);
+  }
+
+  /** This user's GPUs and processes on them. */
+  gpu(): Promise<IMyGpus> {
+    return this._poll('gpu', ['state', 'gpus', 'processes', 'flags', 'kernels']);
+  }
+
+  /** Put the reminder of idle memory off; 0 seconds: no longer. */
+  snoozeGpu(gpu: string, seconds: number): Promise<ISnoozed> {
+    const init = { method: 'POST', body: JSON.stringify({ gpu, seconds }) };
+    return this._request('gpu/snooze', init, ['gpu', 'until']);
   }
 
   /** The applications this server can start, and those it cannot, with the reason. */

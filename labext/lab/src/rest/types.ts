@@ -96,6 +96,92 @@ export interface IServerStatus {
   readonly features: readonly IFeature[];
 }
 
+/** A value with its status: only `ok` and `stale` ones have one. */
+export interface IReading<T> {
+  readonly value: T | null;
+  readonly status: 'ok' | 'unknown' | 'unsupported' | 'stale';
+  readonly age_seconds?: number | null;
+  readonly why?: string | null;
+}
+
+/** A GPU, or an instance of one in MIG mode. */
+export interface IMyGpu {
+  readonly uuid: string;
+  readonly index: number;
+  readonly kind: 'gpu' | 'mig';
+  readonly name: IReading<string>;
+  readonly memory_total_bytes: IReading<number>;
+  readonly memory_used_bytes: IReading<number>;
+  readonly memory_free_bytes: IReading<number>;
+  /** It uses the memory of the host. */
+  readonly unified_memory: IReading<boolean>;
+  /** Ratio of the last minute. */
+  readonly busy_1m: IReading<number>;
+  /** Pods, containers or users on it, this one included. */
+  readonly sharers: number | null;
+  /** Given to this user, or used by them. */
+  readonly mine: boolean;
+}
+
+/** A process of this user on a GPU. */
+export interface IGpuProcess {
+  readonly gpu: string;
+  readonly pid: number;
+  readonly inner_pid: number | null;
+  /** Of a kernel of this server; null for any other program. */
+  readonly kernel_id: string | null;
+  readonly name: string | null;
+  readonly memory_bytes: IReading<number>;
+  readonly duty_1m: IReading<number>;
+  readonly duty_5m: IReading<number>;
+  readonly duty_15m: IReading<number>;
+  readonly last_busy: IReading<number>;
+}
+
+/** Memory of this user that is held without work. */
+export interface IGpuFlag {
+  readonly gpu: string;
+  readonly stage: 'none' | 'notice' | 'warning' | 'admin';
+  readonly command: string | null;
+  readonly evidence: readonly string[];
+  readonly quiet_because: string | null;
+  readonly held_bytes: number | null;
+  readonly idle_seconds: number | null;
+  readonly kernel_ids: readonly string[];
+  /** The student put the reminder off until then. */
+  readonly snoozed_until: number | null;
+}
+
+/** A kernel of this server that is on a GPU. */
+export interface IGpuKernel {
+  readonly id: string;
+  /** Of its notebook, relative to the server's root folder; null without one. */
+  readonly path: string | null;
+  readonly kind: string | null;
+  readonly execution_state: string | null;
+}
+
+export interface IMyGpus {
+  readonly state:
+    'ok' | 'no_driver' | 'error' | 'stale' | 'starting' | 'off' | 'absent' | 'not_told';
+  readonly message: string;
+  readonly fix: string | null;
+  readonly age_seconds: number | null;
+  readonly time: number;
+  /** Why nothing is known of this user's processes; null when something is. */
+  readonly why: string | null;
+  readonly gpus: readonly IMyGpu[];
+  readonly processes: readonly IGpuProcess[];
+  readonly flags: readonly IGpuFlag[];
+  readonly kernels: readonly IGpuKernel[];
+}
+
+export interface ISnoozed {
+  readonly gpu: string;
+  /** Null: the reminder is no longer put off. */
+  readonly until: number | null;
+}
+
 export type AppState = 'stopped' | 'starting' | 'ready' | 'idle' | 'stopping' | 'failed';
 
 export interface IAppFailure {

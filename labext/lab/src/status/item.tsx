@@ -3,16 +3,14 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { UseSignal } from '@jupyterlab/ui-components';
 import React from 'react';
 
-import { formatBytes } from '../format';
 import { warningIcon } from '../icons';
 import type { IServerStatus } from '../rest/types';
 import type { INodeStatus } from '../tokens';
-import { gpuShare } from './gpu';
 import { memoryLevel } from './level';
 import { levelWords, memoryWords } from './wording';
 
 /**
- * The status bar item: this server's memory, and the GPUs' where there are some.
+ * The status bar item: this server's memory.
  */
 export class StatusItem extends ReactWidget {
   constructor(options: { status: INodeStatus; trans: TranslationBundle; toggle: () => void }) {
@@ -65,18 +63,14 @@ function Item(props: {
   toggle: () => void;
 }): React.JSX.Element {
   const { snapshot, expanded, trans, toggle } = props;
-  const { memory, node } = snapshot;
+  const { memory } = snapshot;
   const level = memoryLevel(memory.used_bytes, memory.limit_bytes);
   const warning = levelWords(level, trans);
   const words = memoryWords(memory);
   const text = words === null ? trans.__('Mem –') : trans.__('Mem %1', words);
-  const share = gpuShare(node?.gpus ?? null);
-  const gpu = share
-    ? trans.__('GPU %1 / %2', formatBytes(share.used), formatBytes(share.total))
-    : null;
   const title = warning ?? trans.__('Memory of this server; click for the node');
   const broken = snapshot.features.filter(feature => feature.state === 'failed').length;
-  const label = [text, gpu, warning, broken > 0 ? trans.__('A part of Samepage failed') : null]
+  const label = [text, warning, broken > 0 ? trans.__('A part of Samepage failed') : null]
     .filter(part => part !== null)
     .join('. ');
   return (
@@ -94,7 +88,6 @@ function Item(props: {
         <warningIcon.react tag="span" stylesheet="statusBar" aria-hidden="true" />
       ) : null}
       <span>{text}</span>
-      {gpu !== null ? <span className="jp-Samepage-statusGpu">{gpu}</span> : null}
     </button>
   );
 }

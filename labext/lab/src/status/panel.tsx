@@ -4,26 +4,29 @@ import { closeIcon, UseSignal } from '@jupyterlab/ui-components';
 import React from 'react';
 
 import { formatBytes, formatRatio } from '../format';
-import { warningIcon } from '../icons';
-import { Fix, Prose } from '../proseview';
+import { Prose } from '../proseview';
 import { isRunning, isUnderWay } from '../applications/state';
 import type {
   IApp,
   IGpus,
   IHistory,
   IKsm,
+  IMyGpus,
   INode,
   IServerMemory,
   IServerStatus
 } from '../rest/types';
-import type { IApplications, INodeStatus } from '../tokens';
-import { type Level, memoryLevel } from './level';
+import type { IApplications, IGpuUse, INodeStatus } from '../tokens';
+import { type IGpuActs, MyGpus } from './gpupanel';
+import { memoryLevel } from './level';
+import { type ITranslated, Meter, Row, Trouble } from './parts';
 import { type ISparkPoint, sparkline } from './sparkline';
 import {
   appMemoryWords,
   featureWords,
   ksmWhy,
   levelWords,
+  limitWords,
   memoryWords,
   savedWords,
   sourceWords,
@@ -40,11 +43,18 @@ export class StatusPanel extends ReactWidget {
     this.addClass('jp-Samepage-statusPanel');
     this.node.tabIndex = -1;
     this.node.setAttribute('role', 'dialog');
-    this.node.setAttribute('aria-label', options.trans.__('Memory and node'));
+    this.node.setAttribute('aria-label', options.trans.__('Memory, GPU and node'));
+  }
+
+  /** Have the GPUs in sight, as soon as they are drawn. */
+  showGpu(): void {
+    void this.renderPromise?.then(() => {
+      this.node.querySelector('.jp-Samepage-myGpus')?.scrollIntoView({ block: 'nearest' });
+    });
   }
 
   protected override render(): React.JSX.Element {
-    const { status, applications, trans, close } = this._options;
+    const { status, applications, gpu, acts, trans, close } = this._options;
     return (
       <div className="jp-Samepage-statusBody">
         <button
@@ -70,6 +80,21 @@ export class StatusPanel extends ReactWidget {
                     </UseSignal>
                   ) : null
                 }
+                gpus={
+                  <UseSignal signal={gpu.changed}>
+                    {() =>
+                      gpu.snapshot && gpu.snapshot.gpus.length > 0 ? (
+                        <MyGpus use={gpu.snapshot} acts={acts} trans={trans} />
+                      ) : status.snapshot?.node ? (
+                        <Gpus
+                          gpus={status.snapshot.node.gpus}
+                          untold={gpu.snapshot?.state === 'not_told' ? gpu.snapshot : null}
+                          trans={trans}
+                        />
+                      ) : null
+                    }
+                  </UseSignal>
+                }
                 trans={trans}
               />
             ) : (
@@ -93,25 +118,28 @@ export namespace StatusPanel {
     status: INodeStatus;
     /** Null where they are not listed. */
     applications: IApplications | null;
+    gpu: IGpuUse;
+    acts: IGpuActs;
     trans: TranslationBundle;
     close: () => void;
   }
 }
 
-interface ITranslated {
-  readonly trans: TranslationBundle;
-}
-
 function Contents(
-  props: ITranslated & { snapshot: IServerStatus; applications: React.ReactNode }
+  props: ITranslated & {
+    snapshot: IServerStatus;
+    applications: React.ReactNode;
+    gpus: React.ReactNode;
+  }
 ): React.JSX.Element {
-  const { snapshot, applications, trans } = props;
+  const { snapshot, applications, gpus, trans } = props;
   const { memory, agent, node, history, features } = snapshot;
   const failed = features.filter(feature => feature.state === 'failed');
   return (
     <>
       <ServerMemory memory={memory} trans={trans} />
       {applications}
+      {gpus}
       {node ? (
         <NodeMemory node={node} history={history} trans={trans} />
       ) : (
@@ -130,7 +158,6 @@ function Contents(
           )}
         </section>
       )}
-      {node ? <Gpus gpus={node.gpus} trans={trans} /> : null}
       {failed.length > 0 ? (
         <section>
           <h3>{trans.__('Not working')}</h3>
@@ -167,13 +194,9 @@ function ServerMemory(props: ITranslated & { memory: IServerMemory }): React.JSX
         />
       ) : null}
       <p className="jp-Samepage-quiet">
-        {memory.message ??
-          [
-            `${sourceWords(memory.source, trans)}.`,
-            memory.limit_bytes === null && memory.used_bytes !== null
-              ? trans.__('No limit is set.')
-              : ''
-          ].join(' ')}
+        {memory.used_bytes === null
+          ? (memory.message ?? `${sourceWords(memory.source, trans)}.`)
+          : `${sourceWords(memory.source, trans)}. ${limitWords(memory, trans)}`}
       </p>
       {warning !== null ? <Trouble message={warning} fix={null} trans={trans} /> : null}
     </section>
@@ -212,7 +235,11 @@ function NodeMemory(
         label={trans.__('Memory saved')}
         trans={trans}
       />
-      {why !== null ? <p className="jp-Samepage-quiet">{why}</p> : null}
+      {why !== null ? (
+        <p className="jp-Samepage-quiet" title={ksm.why}>
+          {why}
+        </p>
+      ) : null}
       {ksm.stale ? (
         <p className="jp-Samepage-quiet">{trans.__('The last reading is old.')}</p>
       ) : null}
@@ -248,8 +275,10 @@ function KsmRows(props: ITranslated & { ksm: IKsm }): React.JSX.Element {
   );
 }
 
-function Gpus(props: ITranslated & { gpus: IGpus }): React.JSX.Element | null {
-  const { gpus, trans } = props;
+function Gpus(
+  props: ITranslated & { gpus: IGpus; untold: IMyGpus | null }
+): React.JSX.Element | null {
+  const { gpus, untold, trans } = props;
   if (gpus.state === 'no_driver' && gpus.devices.length === 0) {
     return null; // a node without a GPU is a normal node
   }
@@ -287,33 +316,12 @@ function Gpus(props: ITranslated & { gpus: IGpus }): React.JSX.Element | null {
       ) : (
         <p className="jp-Samepage-quiet">{gpus.message}</p>
       )}
+      {untold !== null && gpus.devices.length > 0 ? (
+        <p className="jp-Samepage-quiet" title={untold.fix ?? undefined}>
+          {untold.message}
+        </p>
+      ) : null}
     </section>
-  );
-}
-
-function Row(props: { name: string; value: string }): React.JSX.Element {
-  return (
-    <dl className="jp-Samepage-row">
-      <dt>{props.name}</dt>
-      <dd>{props.value}</dd>
-    </dl>
-  );
-}
-
-function Meter(props: { ratio: number; level: Level; label: string }): React.JSX.Element {
-  const percent = Math.min(100, Math.round(props.ratio * 100));
-  return (
-    <div
-      className="jp-Samepage-meter"
-      role="meter"
-      aria-label={props.label}
-      aria-valuemin={0}
-      aria-valuemax={100}
-      aria-valuenow={percent}
-      data-level={props.level}
-    >
-      <div style={{ width: `${percent}%` }} />
-    </div>
   );
 }
 
@@ -347,21 +355,6 @@ function Sparkline(
         <span>{trans.__('up to %1', formatBytes(line.high))}</span>
       </figcaption>
     </figure>
-  );
-}
-
-function Trouble(props: ITranslated & { message: string; fix: string | null }): React.JSX.Element {
-  const { message, fix, trans } = props;
-  return (
-    <div className="jp-Samepage-trouble">
-      <warningIcon.react tag="span" stylesheet="menuItem" aria-hidden="true" />
-      <div>
-        <p>
-          <Prose text={message} />
-        </p>
-        {fix ? <Fix fix={fix} trans={trans} /> : null}
-      </div>
-    </div>
   );
 }
 

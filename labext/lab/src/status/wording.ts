@@ -43,6 +43,16 @@ export function sourceWords(source: MemorySource, trans: TranslationBundle): str
   }
 }
 
+/** Whose the limit is, where that is not plain. */
+export function limitWords(memory: IServerMemory, trans: TranslationBundle): string {
+  if (memory.limit_bytes === null) {
+    return trans.__('No limit is set.');
+  }
+  return memory.source === 'processes'
+    ? trans.__('The limit is the hub’s; the system itself enforces none.')
+    : '';
+}
+
 /** What a level means, in words; null when there is nothing to warn of. */
 export function levelWords(level: Level, trans: TranslationBundle): string | null {
   switch (level) {
@@ -65,18 +75,28 @@ export function savedWords(ksm: IKsm, trans: TranslationBundle): string {
   if (ksm.saved_bytes === null) {
     return trans.__('How much memory KSM saves on this node is not known.');
   }
-  return trans.__('KSM saves %1 on this node', formatBytes(ksm.saved_bytes));
+  return trans.__('Sharing equal memory saves %1', formatBytes(ksm.saved_bytes));
 }
 
-/** Whether merging is on, and why; null when the kernel has no merging. */
+/** What merging does now; null when the kernel has no merging. */
 export function ksmWhy(ksm: IKsm, trans: TranslationBundle): string | null {
   if (!ksm.supported || ksm.running === null) {
     return null;
   }
-  if (ksm.why === '') {
-    return ksm.running ? trans.__('Merging.') : trans.__('At rest.');
+  switch (ksm.phase) {
+    case 'burst':
+    case 'settle':
+    case 'verify':
+      return trans.__('What is equal in all kernels is kept once (KSM); it is being looked for.');
+    case 'rest':
+      return trans.__('What is equal in all kernels is kept once (KSM); nothing more was found.');
+    case 'hold':
+      return trans.__('Looking for equal memory (KSM) is paused: %1.', ksm.why);
+    default:
+      return ksm.running
+        ? trans.__('What is equal in all kernels is kept once (KSM).')
+        : trans.__('Looking for equal memory (KSM) is off.');
   }
-  return ksm.running ? trans.__('Merging: %1.', ksm.why) : trans.__('At rest: %1.', ksm.why);
 }
 
 /** The name of a part of Samepage. */

@@ -1,0 +1,1 @@
+"""The GPU facts of many nodes, for who decides over them: hub and scheduler."""

@@ -1,0 +1,1 @@
+"""A node's GPU facts, kept by the cluster: what outlives an agent."""

@@ -1,0 +1,123 @@
+"""The table in which a Jupyter server tells about its kernels, read without trust. Pure.
+
+Whoever runs code as the student can write anything there. So sizes are bounded, texts are cleaned,
+and what is wrong in one place makes the whole table void: it can only misreport its own student.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+State = Literal["aligned", "off", "refused", "unsuited"]
+
+FORMAT = 1
+MOST_BYTES = 512 * 1024
+MOST_KERNELS = 32
+_MOST_TEXT = 200
+_MOST_ITEMS = 400
+_MOST_PAGES = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """The fingerprint of an aligned kernel, taken when its preload was over; hashes of 4 bytes."""
+
+    python: str
+    modules: tuple[str, ...]
+    environment: Mapping[str, str]
+    """Variable to hash of its value."""
+    folders: Mapping[str, str]
+    """Folder on sys.path to hash of its listing."""
+    layout: str
+    pages: tuple[str, ...] | None
+    """A sample of its pages in the order of addresses; None: it could not read them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelNote:
+    """One kernel. `reason`: why it is not aligned."""
+
+    state: State
+    reason: str | None
+    dropped: tuple[str, ...]
+    """Modules that could not be preloaded."""
+    mark: Mark | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Of one server. `image`: as its hub calls it; None: not told."""
+
+    image: str | None
+    kernels: tuple[KernelNote, ...]
+
+
+def parse(content: bytes) -> Table:
+    """ValueError: not a table of this format, or too large."""
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"larger than {MOST_BYTES} bytes")
+    try:
+        found = json.loads(content)
+    except RecursionError as err:
+        raise ValueError("nested too deeply") from err
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise ValueError("not a table of this format")
+    kernels = _list(found.get("kernels"), MOST_KERNELS)
+    image = found.get("image")
+    return Table(
+        image=None if image is None else _text(image),
+        kernels=tuple(_kernel(each) for each in kernels),
+    )
+
+
+def _kernel(fields: Any) -> KernelNote:
+    if not isinstance(fields, dict) or fields.get("state") not in get_args(State):
+        raise ValueError("not a kernel")
+    reason, mark = fields.get("reason"), fields.get("fingerprint")
+    if fields["state"] == "aligned" and mark is None:
+        raise ValueError("an aligned kernel without a fingerprint")
+    return KernelNote(
+        state=fields["state"],
+        reason=None if reason is None else _text(reason),
+        dropped=_texts(fields.get("dropped"), _MOST_ITEMS),
+        mark=None if mark is None else _mark(mark),
+    )
+
+
+def _mark(fields: Any) -> Mark:
+    if not isinstance(fields, dict):
+        raise ValueError("not a fingerprint")
+    pages = fields.get("pages")
+    return Mark(
+        python=_text(fields.get("python")),
+        modules=_texts(fields.get("modules"), _MOST_ITEMS),
+        environment=_pairs(fields.get("environment")),
+        folders=_pairs(fields.get("folders")),
+        layout=_text(fields.get("layout")),
+        pages=None if pages is None else _texts(pages, _MOST_PAGES),
+    )
+
+
+def _list(value: Any, most: int) -> list[Any]:
+    if not isinstance(value, list) or len(value) > most:
+        raise ValueError("not a list, or too long")
+    return value
+
+
+def _text(value: Any) -> str:
+    """One line of printable characters: it may end up in a log and on a page."""
+    if not isinstance(value, str):
+        raise ValueError("not a text")
+    clean = "".join(char if char.isprintable() else "?" for char in value[:_MOST_TEXT])
+    return clean if len(value) <= _MOST_TEXT else f"{clean}..."
+
+
+def _texts(value: Any, most: int) -> tuple[str, ...]:
+    return tuple(_text(each) for each in _list(value, most))
+
+
+def _pairs(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or len(value) > _MOST_ITEMS:
+        raise ValueError("not an object, or too large")
+    return {_text(name): "" if each is None else _text(each) for name, each in value.items()}

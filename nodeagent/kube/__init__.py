@@ -1,0 +1,1 @@
+"""The Kubernetes API, for parts that are allowed to use it."""

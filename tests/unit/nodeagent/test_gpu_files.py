@@ -1,0 +1,143 @@
+"""What is kept on disk: records for replay, a week's history, snoozes. Bounded, and whole."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nodeagent.errors import ConfigError
+from nodeagent.gpu.build import read_policy
+from nodeagent.gpu.command import ask_file, replay_file
+from nodeagent.gpu.desk import Desk
+from nodeagent.gpu.flags.ladder import Snooze
+from nodeagent.gpu.flags.snoozes import SnoozeFile
+from nodeagent.gpu.history import HOUR, KEEP_HOURS, HistoryFile, Row, read_rows
+from nodeagent.gpu.sharing.policy import GIB, Policy
+from nodeagent.gpu.sharing.record import RecordError
+from nodeagent.gpu.sharing.request import Request
+from nodeagent.gpu.snapshot import Snapshot
+from nodeagent.gpu.store import RecordStore
+from tests.unit.nodeagent.gpu_support import NOW, gpu, held, node
+
+
+def later(snapshot: Snapshot, seconds: float) -> Snapshot:
+    return replace(snapshot, taken=snapshot.taken + seconds)
+
+
+def test_a_ring_of_records_that_replay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = RecordStore(tmp_path / "records", most_bytes=200_000)
+    now = [NOW]
+    desk = Desk(Policy(), keep=store.keep, clock=lambda: now[0])
+    for at in range(200):
+        now[0] = NOW + at
+        snapshot = later(node(held("GPU-a", GIB, 2 * GIB), gpu("GPU-b")), at)
+        store.keep_snapshot(snapshot)
+        desk.decide(Request(pod=f"ns/{at}"), snapshot, hold=at % 2 == 0)
+    files = store.files()
+    assert len(files) > 2
+    assert files[0].name != "gpu-000001.jsonl"
+    assert sum(path.stat().st_size for path in files) <= 200_000
+    # Every file stands by itself.
+    for path in files:
+        assert replay_file(str(path), as_json=False, explain=False) == 0
+    assert "decisions came out as recorded" in capsys.readouterr().out
+
+
+def test_a_new_agent_begins_a_new_file(tmp_path: Path) -> None:
+    for _ in range(2):
+        RecordStore(tmp_path, most_bytes=10**6).keep_snapshot(node(gpu()))
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "gpu-000001.jsonl",
+        "gpu-000002.jsonl",
+    ]
+
+
+def test_snapshots_are_asked_afterwards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = RecordStore(tmp_path, most_bytes=10**6)
+    for at in range(0, 1200, 5):
+        store.keep_snapshot(later(node(held("GPU-a", 14 * GIB) if at < 600 else gpu("GPU-a")), at))
+    path = str(store.files()[0])
+    assert ask_file(path, '{"pod": "ns/new", "memory_bytes": 4294967296}', as_json=False) == 0
+    said = [line.split(": ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["wait", "wait", "share", "share"]
+    with pytest.raises(RecordError, match="--ask cannot be used"):
+        ask_file(path, '{"colour": 1}', as_json=False)
+    with pytest.raises(RecordError, match="no decision"):
+        replay_file(path, as_json=False, explain=False)
+
+
+def test_a_disk_that_cannot_be_written_costs_no_decision(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    store = RecordStore(tmp_path / "file" / "records", most_bytes=10**6)
+    desk = Desk(Policy(), keep=store.keep, clock=lambda: NOW)
+    for at in range(3):
+        decision, _ = desk.decide(Request(pod=f"ns/{at}"), node(gpu()), hold=True)
+        assert decision.verdict == "share"
+    assert len(caplog.records) == 1
+
+
+def test_history_counts_time_and_forgets_after_a_week(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    history = HistoryFile(path)
+    start = int(NOW // HOUR) * HOUR
+    for at in range(0, 2 * HOUR, 60):
+        facts = held("GPU-a", GIB, 3 * GIB) if at < HOUR else gpu("GPU-a")
+        history.add(replace(node(facts, tick_seconds=60), taken=float(start + at)))
+    history.flush()
+    first, second = read_rows(path)
+    assert (first.hour, second.hour) == (start, start + HOUR)
+    assert first.seconds == 59 * 60
+    assert second.seconds == HOUR
+    assert first.tenants == {"2": 59 * 60}
+    assert second.tenants == {"0": HOUR}
+    assert first.tenant_seconds == 2 * 59 * 60
+    # 64ths of 16 GiB.
+    assert first.held == {"4": 59 * 60, "12": 59 * 60}
+    late = start + KEEP_HOURS * HOUR + HOUR
+    for at in (0, 60):
+        history.add(replace(node(gpu("GPU-a"), tick_seconds=60), taken=float(late + at)))
+    history.flush()
+    assert [row.hour for row in read_rows(path)] == [late]
+
+
+def test_a_gap_and_unlisted_processes_are_no_history(tmp_path: Path) -> None:
+    history = HistoryFile(tmp_path / "history.jsonl")
+    blind = gpu("GPU-a")
+    blind = replace(blind, processes=replace(blind.processes, value=None, status="unknown"))
+    for at in (0, 5, 4000):
+        history.add(replace(node(blind), taken=NOW + at))
+    history.flush()
+    row = read_rows(tmp_path / "history.jsonl")[0]
+    assert (row.seconds, row.blind_seconds, row.tenants) == (5.0, 5.0, {})
+
+
+def test_damaged_lines_cost_themselves_only(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    good = json.dumps(vars(Row(hour=0, uuid="GPU-a")))
+    path.write_text(f'{good}\n{{"hour": 5}}\nhalf a li\n{good}\n')
+    assert len(read_rows(path)) == 2
+    assert read_rows(tmp_path / "none") == []
+
+
+def test_snoozes_outlive_the_agent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = SnoozeFile(tmp_path / "new" / "snoozes.json")
+    assert file.read(NOW) == ()
+    kept = Snooze(owner="ns/a", until=NOW + 10, by="tutor")
+    file.write((kept, Snooze(owner="ns/b", until=NOW - 10, by="tutor")))
+    assert file.read(NOW) == (kept,)
+    (tmp_path / "new" / "snoozes.json").write_text("{")
+    assert file.read(NOW) == ()
+    assert "cannot be read" in caplog.text
+
+
+def test_a_policy_file(tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text('{"time_slicing_clients": 4}')
+    assert read_policy(path).time_slicing_clients == 4
+    assert read_policy(None) == Policy()
+    path.write_text('{"clients": 4}')
+    with pytest.raises(ConfigError, match="unknown name 'clients'"):
+        read_policy(path)
