@@ -55,7 +55,7 @@ def options(container: Mapping[str, Any], *, state: Path, settings: Mapping[str,
         assert each["configMapRef"]["name"] == "samepage-agent"
         environment |= manifest("ConfigMap")["data"]
     environment |= {each["name"]: each["value"] for each in container.get("env", [])}
-    words += [f"--env={name}={value}" for name, value in (environment | settings).items()]
+    words += [f"--env={name}={value}" for name, value in (environment | dict(settings)).items()]
     return words
 
 

@@ -82,7 +82,9 @@ def main(descriptor: int, text: str) -> None:
 
 def _prepare(plan: Plan, channel: Channel) -> Shelf:
     """Everything that is the same for all students."""
-    if not plan.fonts and "matplotlib.pyplot" in plan.modules and not fonts.listed():
+    # Looked for in either case: looking leaves its traces in the heap, and they must be the same.
+    listed = "matplotlib.pyplot" not in plan.modules or fonts.listed()
+    if not plan.fonts and not listed:
         channel.say("import", "matplotlib.font_manager")
         fonts.make_list(plan.each)
         _begin_again(plan, plan.with_fonts(), channel)
