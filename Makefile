@@ -41,10 +41,15 @@ format: ## rewrite the sources in the house's format
 bench: ## every benchmark (two hours or so); rewrites docs/benchmarks/
 	@scripts/setup.sh bench
 	$(BIN)/python -m benchmarks.server_start
+	$(BIN)/python -m benchmarks.kernel_start
 	$(BIN)/python -m benchmarks.agent_cost
 	$(BIN)/python -m benchmarks.proxy
 	$(BIN)/python -m benchmarks.course_pull
 	$(BIN)/python -m benchmarks.course_rush
+	$(BIN)/python -m benchmarks.gpu_tick
+	$(BIN)/python -m benchmarks.gpu_decide
+	$(BIN)/python -m benchmarks.gpu_extender
+	$(BIN)/python -m benchmarks.gpu_sharing
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.memory_pace
 	$(BIN)/python -m benchmarks.memory_charges

@@ -183,7 +183,7 @@ def _live(soak: Soak, agent: SoakAgent, options: argparse.Namespace) -> None:
             _check_books(soak, agent)
         time.sleep(options.pause)
     # The last word: nobody does anything any more, so the books must agree in the end.
-    agent.rest(120)
+    agent.rest(options.settle)
     _check_books(soak, agent)
 
 
@@ -259,6 +259,9 @@ def main() -> None:
     """Run it; exit status 1 when something was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument(
+        "--settle", type=float, default=120, help="seconds at most until the agent rests at the end"
+    )
     parser.add_argument("--students", type=int, default=8, help="at most at one time")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pause", type=float, default=0.5, help="seconds between deeds")

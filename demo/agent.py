@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from demo.http import HOST, get_json
 
 DEFAULT_PORT = 9747
+LONGEST_SOCKET = 107
+"""Bytes of a Unix socket's path (unix(7), sun_path without its end)."""
 
 
-def command(port: int, mode: str) -> list[str]:
-    """Tunes KSM where it may (root), observes elsewhere, unless `mode` says otherwise."""
+def node_socket(path: Path) -> Path | None:
+    """`path`, for JupyterLab; None: too long for a socket."""
+    return path if len(os.fsencode(path)) <= LONGEST_SOCKET else None
+
+
+def command(port: int, mode: str, node: Path | None) -> list[str]:
+    """Tunes KSM where it may (root), observes elsewhere, unless `mode` says otherwise.
+
+    `node`: a socket besides, on which the agent knows who asks and shows them their own GPU use.
+    """
     return [
         sys.executable,
         "-m",
@@ -23,6 +34,7 @@ def command(port: int, mode: str) -> list[str]:
         mode,
         "--listen",
         f"{HOST}:{port}",
+        *([] if node is None else ["--node-socket", str(node)]),
     ]
 
 

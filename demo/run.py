@@ -225,7 +225,7 @@ class _Demo:
         self._ports = replace(self._ports, agent=port)
         child = Child(
             "node agent",
-            agent.command(port, mode),
+            agent.command(port, mode, agent.node_socket(self._paths.node_socket)),
             log=self._paths.logs / "agent.log",
             cwd=lab.CHECKOUT,
             env=agent.environment(dict(os.environ)),
@@ -253,8 +253,7 @@ class _Demo:
         port = self._options.port or free_port(self._ports.lab, *LAB_PORTS)
         self._ports = replace(self._ports, lab=port)
         write_ports(self._paths, self._ports)
-        agent_port = self._ports.agent if self._agent is not None else None
-        agent_url = None if agent_port is None else agent.url(agent_port).rstrip("/")
+        agent_url = self._agent_for_lab()
         child = Child(
             "JupyterLab",
             lab.command(port),
@@ -280,6 +279,13 @@ class _Demo:
         )
         _step(3, "JupyterLab", f"{client.base}  {bundle}{installed}", begun)
         return client
+
+    def _agent_for_lab(self) -> str | None:
+        """The socket, on which the agent knows who asks; people look at its page."""
+        if self._agent is None or self._ports.agent is None:
+            return None
+        node = agent.node_socket(self._paths.node_socket)
+        return agent.url(self._ports.agent).rstrip("/") if node is None else f"unix://{node}"
 
     def _lab_failure(self, what: str) -> DemoError:
         assert self._lab is not None

@@ -69,6 +69,11 @@ class Paths:
         return self.state / "children.json"
 
     @property
+    def node_socket(self) -> Path:
+        """On which the agent answers JupyterLab."""
+        return self.state / "node.sock"
+
+    @property
     def lock(self) -> Path:
         """Locked as long as a demo runs here."""
         return self.state / "lock"

@@ -128,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument(
         "--ask", metavar="JSON", help="this request of every recorded snapshot instead"
     )
+    replay.add_argument("--gpu-policy", metavar="FILE", help="bounds for what --ask asks (none)")
     top = gpu_actions.add_parser("top", parents=[places, listen], help="this node's GPUs, live")
     top.add_argument("--once", action="store_true", help="once, not live")
     top.add_argument("--json", action="store_true", help="everything once, as JSON")

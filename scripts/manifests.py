@@ -188,7 +188,7 @@ def templates(texts: dict[str, str]) -> dict[str, str]:
         ],
         "daemonset",
     )
-    pod = with_lease(with_donors(pod))
+    pod = with_gpus(with_donors(pod))
     pod = CHECKSUM.sub(r"\g<1>{{ toJson .Values.config | sha256sum | trunc 16 | quote }}", pod)
     configmap = texts["configmap"]
     settings = block(configmap, "data:")
@@ -244,7 +244,7 @@ def templates(texts: dict[str, str]) -> dict[str, str]:
     }
     made["priorityclass"] = toggled(made["priorityclass"], ".Values.priorityClass.create")
     made["networkpolicy"] = toggled(made["networkpolicy"], ".Values.networkPolicy.enabled")
-    made |= course_cache() | seccomp() | gpu_publish()
+    made |= course_cache() | seccomp() | gpu_publish() | gpu_names() | gpu_ask()
     return {name: CHART_HEADER + text for name, text in made.items()}
 
 
@@ -333,54 +333,150 @@ def with_donors(daemonset: str) -> str:
     )
 
 
-def with_lease(daemonset: str) -> str:
-    """The agent's DaemonSet with what its tuner needs to publish GPUs, if that is asked for."""
-    text = (COMPONENTS / "gpu-publish/kustomization.yaml").read_text(encoding="utf-8")
+def patch_of(component: str) -> tuple[dict[str, Any], list[Any]]:
+    """The tuner and the volumes that a component adds."""
+    text = (COMPONENTS / component / "kustomization.yaml").read_text(encoding="utf-8")
     (patch,) = yaml.safe_load(text)["patches"]
     spec = yaml.safe_load(patch["patch"])["spec"]["template"]["spec"]
     (tuner,) = spec["containers"]
+    return tuner, spec["volumes"]
 
-    def listed(items: list[Any], indent: int, condition: str) -> str:
-        body = yaml.safe_dump(items, sort_keys=False)
-        return condition + textwrap.indent(body, " " * indent) + "            {{- end }}\n"
 
-    condition = "            {{- if .Values.gpuPublish.enabled }}\n"
-    env = listed(tuner["env"], 12, condition)
-    mounts = listed(tuner["volumeMounts"], 12, condition)
-    volumes = listed(spec["volumes"], 8, condition)
+def if_so(condition: str, text: str) -> str:
+    """`text`, indented as it is, only if the condition holds."""
+    pad = " " * (len(text) - len(text.lstrip(" ")))
+    return f"{pad}{{{{- if {condition} }}}}\n{text}{pad}{{{{- end }}}}\n"
+
+
+def listed(items: list[Any], indent: int) -> str:
+    """Items of a YAML list."""
+    return textwrap.indent(yaml.safe_dump(items, sort_keys=False), " " * indent)
+
+
+HERE_ENV = "            # The reader's user, whose answers are believed.\n"
+HERE_MOUNT = "            - name: state\n              mountPath"
+HERE_VOLUME = "        - name: proc\n          hostPath"
+HERE_POD = "      securityContext:\n        seccompProfile:\n"
+
+GPU_POD = """\
+      # The driver lists the host's pids, and who asks on the node's socket is told by theirs.
+      # In a pid namespace of its own the agent knows of no GPU process whose it is.
+      hostPID: true
+"""
+NODE_NAME = """\
+            - name: NODEAGENT_NODE_NAME
+              valueFrom:
+                fieldRef:
+                  fieldPath: spec.nodeName
+"""
+GPU_ENV = """\
+            # All GPUs of the node, to read them (utility), not to compute.
+            - name: NVIDIA_VISIBLE_DEVICES
+              value: all
+            - name: NVIDIA_DRIVER_CAPABILITIES
+              value: utility
+            - name: NODEAGENT_GPU_DATA
+              value: /var/lib/samepage/gpu
+"""
+GPU_MOUNTS = """\
+            - name: pod-resources
+              mountPath: /var/lib/kubelet/pod-resources
+              readOnly: true
+            - name: gpu-data
+              mountPath: /var/lib/samepage/gpu
+"""
+GPU_VOLUMES = """\
+        # The folder, not the socket in it: the kubelet makes that anew when it restarts.
+        - name: pod-resources
+          hostPath:
+            path: /var/lib/kubelet/pod-resources
+            type: Directory
+        # A week of measurements, records of decisions, snoozed flags.
+        - name: gpu-data
+          hostPath:
+            path: /var/lib/samepage/gpu
+            type: DirectoryOrCreate
+"""
+
+
+def with_gpus(daemonset: str) -> str:
+    """The agent's DaemonSet with what its tuner needs on nodes with GPUs, if that is asked for."""
+    publish, account = patch_of("gpu-publish")
+    names, same_account = patch_of("gpu-names")
+    if (names["volumeMounts"], same_account) != (publish["volumeMounts"], account):
+        raise ManifestError("gpu-publish and gpu-names give different accounts")
+    ask, token = patch_of("gpu-ask")
+    secret = Swap(
+        old="secretName: samepage-agent-token", new="secretName: {{ .Values.gpu.tokenSecret }}"
+    )
+    gpu, to_api, asked = (
+        ".Values.gpu.enabled",
+        "or .Values.gpuPublish.enabled .Values.gpu.names",
+        ".Values.gpu.tokenSecret",
+    )
+    env = (
+        if_so(gpu, GPU_ENV)
+        + if_so(f"or {gpu} .Values.gpuPublish.enabled", NODE_NAME)
+        + if_so(".Values.gpuPublish.enabled", listed(publish["env"], 12))
+        + if_so(asked, listed(ask["env"], 12))
+    )
+    mounts = (
+        if_so(gpu, GPU_MOUNTS)
+        + if_so(to_api, listed(publish["volumeMounts"], 12))
+        + if_so(asked, listed(ask["volumeMounts"], 12))
+    )
+    volumes = (
+        if_so(gpu, GPU_VOLUMES)
+        + if_so(to_api, listed(account, 8))
+        + if_so(asked, swapped(listed(token, 8), [secret], "gpu-ask"))
+    )
     return swapped(
         daemonset,
         [
-            Swap(
-                old="            # The reader's user, whose answers are believed.\n",
-                new=f"{env}            # The reader's user, whose answers are believed.\n",
-            ),
-            Swap(
-                old="            - name: state\n              mountPath",
-                new=f"{mounts}            - name: state\n              mountPath",
-            ),
-            Swap(
-                old="        - name: proc\n          hostPath",
-                new=f"{volumes}        - name: proc\n          hostPath",
-            ),
+            Swap(old=HERE_POD, new=if_so(gpu, GPU_POD) + HERE_POD),
+            Swap(old=HERE_ENV, new=env + HERE_ENV),
+            Swap(old=HERE_MOUNT, new=mounts + HERE_MOUNT),
+            Swap(old=HERE_VOLUME, new=volumes + HERE_VOLUME),
         ],
-        "daemonset (gpu-publish)",
+        "daemonset (gpu)",
     )
+
+
+def of_release(component: str, parts: Iterable[str], namespaces: int, labels: int) -> str:
+    """Objects of a GPU component, in the release's namespace and for its DaemonSet."""
+    folder = COMPONENTS / component
+    texts = [(folder / f"{name}.yaml").read_text(encoding="utf-8") for name in parts]
+    where = "{{ .Release.Namespace }}"
+    return swapped(
+        "---\n".join(texts),
+        [
+            Swap(old="namespace: samepage\n", new=f"namespace: {where}\n", times=namespaces),
+            Swap(old="component: node-agent-gpu", new="component: node-agent", times=labels),
+        ],
+        component,
+    )
+
+
+def gpu_names() -> dict[str, str]:
+    """The chart's template of the right to read pods' names, from its component."""
+    text = of_release("gpu-names", ("rbac", "networkpolicy"), 2, 1)
+    return {"gpu-names": toggled(text, ".Values.gpu.names")}
+
+
+def gpu_ask() -> dict[str, str]:
+    """The chart's template of the name under which hubs ask, from its component."""
+    text = of_release("gpu-ask", ("service", "networkpolicy"), 2, 2)
+    return {"gpu-ask": toggled(text, ".Values.gpu.tokenSecret")}
 
 
 def gpu_publish() -> dict[str, str]:
     """The chart's template of rights and policies for publishing GPUs, from its component."""
-    folder = COMPONENTS / "gpu-publish"
-    names = ("rbac", "own-lease-only", "networkpolicy")
-    texts = [(folder / f"{name}.yaml").read_text(encoding="utf-8") for name in names]
     where = "{{ .Release.Namespace }}"
     text = swapped(
-        "---\n".join(texts),
+        of_release("gpu-publish", ("rbac", "own-lease-only", "networkpolicy"), 5, 1),
         [
-            Swap(old="namespace: samepage\n", new=f"namespace: {where}\n", times=5),
             Swap(old="serviceaccount:samepage:", new=f"serviceaccount:{where}:"),
             Swap(old="metadata.name: samepage\n", new=f"metadata.name: {where}\n"),
-            Swap(old="component: node-agent-gpu", new="component: node-agent"),
         ],
         "gpu-publish",
     )
@@ -505,12 +601,13 @@ def gpu_daemonset(daemonset: str) -> str:
                 "      runtimeClassName: nvidia\n",
             ),
             Swap(
-                old="            # The reader's user, whose answers are believed.\n",
-                new="            # All GPUs of the node, to read them (utility), not to compute.\n"
-                "            - name: NVIDIA_VISIBLE_DEVICES\n              value: all\n"
-                "            - name: NVIDIA_DRIVER_CAPABILITIES\n              value: utility\n"
-                "            # The reader's user, whose answers are believed.\n",
+                old="and no student's process in sight.\n",
+                new="and the host's processes in sight: see hostPID.\n",
             ),
+            Swap(old=HERE_POD, new=GPU_POD + HERE_POD),
+            Swap(old=HERE_ENV, new=GPU_ENV + NODE_NAME + HERE_ENV),
+            Swap(old=HERE_MOUNT, new=GPU_MOUNTS + HERE_MOUNT),
+            Swap(old=HERE_VOLUME, new=GPU_VOLUMES + HERE_VOLUME),
         ],
         "daemonset (gpu)",
     )
@@ -605,6 +702,13 @@ def schema() -> dict[str, Any]:
             ),
             "seccomp": exact({"profile": {"type": "string"}}),
             "gpuPublish": exact({"enabled": {"type": "boolean"}}),
+            "gpu": exact(
+                {
+                    "enabled": {"type": "boolean"},
+                    "names": {"type": "boolean"},
+                    "tokenSecret": {"type": "string"},
+                }
+            ),
             # Helm puts these two into every chart's values when it is a part of another.
             "global": {"type": "object"},
             "enabled": {"type": "boolean"},
@@ -616,6 +720,14 @@ def schema() -> dict[str, Any]:
                 "then": {"properties": {"students": {"properties": {"image": {"minLength": 1}}}}},
             }
             for part in ("courseCache", "donors")
+        ]
+        # Names and questions of GPUs without a look at GPUs: nothing would come of them.
+        + [
+            {
+                "if": {"properties": {"gpu": {"properties": {key: value}, "required": [key]}}},
+                "then": {"properties": {"gpu": {"properties": {"enabled": {"const": True}}}}},
+            }
+            for key, value in (("names", {"const": True}), ("tokenSecret", {"minLength": 1}))
         ],
     )
 

@@ -17,7 +17,7 @@ from .aligned_process import AlignedProcess, NotAlignedError, Ready
 from .command import PythonKernel
 from .learn import imports_file, take_in
 from .ledger import Alignment, KernelLedger
-from .recipe import Recipe, assignment, private_cache
+from .recipe import TOOLS, Recipe, assignment, private_cache
 from .secret import layout_from
 from .settings import AlignmentSettings
 from .spare import SpareKeeper
@@ -58,7 +58,7 @@ def recipe_for(
     request: Request, settings: AlignmentSettings, *, ledger: KernelLedger, merge_again: bool
 ) -> Recipe:
     """Errors: NotAlignedError, OSError."""
-    spec_modules = settings.preload_modules
+    wanted = dict.fromkeys((*settings.preload_modules, *TOOLS))
     layout, usual_stack = layout_from(settings.layout_secret_file)
     environment = common_environment(
         request.environment,
@@ -69,7 +69,7 @@ def recipe_for(
         program=_program(request),
         options=request.kernel.options,
         environment=tuple(environment.items()),
-        modules=tuple(name for name in spec_modules if name not in ledger.dropped_modules),
+        modules=tuple(name for name in wanted if name not in ledger.dropped_modules),
         each_seconds=settings.preload_module_seconds,
         total_seconds=settings.preload_seconds,
         layout=layout,

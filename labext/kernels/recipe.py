@@ -22,6 +22,8 @@ DEFAULT_MODULES = (
     "sklearn.linear_model",
     "stack_data",
 )
+#: What IPython imports at a student's first completion, whatever the course: preloaded always.
+TOOLS = ("jedi",)
 _KEPT_DESCRIPTOR = 3
 
 
@@ -48,6 +50,7 @@ class Recipe:
             "stack": None if self.layout == "fixed" else [int(self.layout), self.usual_stack],
             "merge_again": self.merge_again,
             "fonts": 0,
+            "compiled": 0,
         }
         start = [str(ALIGNED), str(_KEPT_DESCRIPTOR), json.dumps(plan)]
         return [self.program, *self.options, *start]

@@ -30,8 +30,8 @@ def replay_file(name: str, *, as_json: bool, explain: bool) -> int:
         raise RecordError(f"Cannot read {name}: {err}", fix="Give a file of decisions.") from err
 
 
-def ask_file(name: str, request: str, *, as_json: bool) -> int:
-    """What every recorded snapshot would have answered to one request, by today's rules. 0."""
+def ask_file(name: str, request: str, policy: Policy, *, as_json: bool) -> int:
+    """What every recorded snapshot would have answered to one request, by `policy`. 0."""
     try:
         wanted = decode(Request, request)
     except ShapeError as err:
@@ -43,7 +43,7 @@ def ask_file(name: str, request: str, *, as_json: bool) -> int:
             count = 0
             for number, snapshot in read_snapshots(source):
                 count += 1
-                decision = decide(wanted, [snapshot], Policy(), snapshot.taken)
+                decision = decide(wanted, [snapshot], policy, snapshot.taken)
                 if as_json:
                     print(encode(decision))
                 else:

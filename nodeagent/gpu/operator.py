@@ -10,6 +10,7 @@ from typing import Any
 from nodeagent.config import load, resolve_paths
 from nodeagent.errors import ConfigError
 from nodeagent.gpu.advise_command import run_advise
+from nodeagent.gpu.build import read_policy
 from nodeagent.gpu.command import ask_file, replay_file
 from nodeagent.gpu.top_command import ask_report, run_top
 from nodeagent.http.app import PRIVATE_SOCKET
@@ -21,8 +22,15 @@ def run_action(flags: dict[str, Any], env: Mapping[str, str]) -> int:
     """Any of them, and replay; the exit status."""
     action = flags.pop("gpu_action")
     if action == "replay":
+        policy = flags["gpu_policy"]
         if flags["ask"] is not None:
-            return ask_file(flags["file"], flags["ask"], as_json=flags["json"])
+            path = load(env, {"gpu_policy": policy}).gpu_policy
+            return ask_file(flags["file"], flags["ask"], read_policy(path), as_json=flags["json"])
+        if policy is not None:
+            raise ConfigError(
+                "--gpu-policy is given without --ask",
+                fix="Recorded decisions are made again by their recorded policies; leave it out.",
+            )
         return replay_file(flags["file"], as_json=flags["json"], explain=flags["explain"])
     actions = {
         "top": top_here,

@@ -153,7 +153,7 @@ class ProcessTable:
 
 
 def _status(text: str) -> tuple[int, int | None]:
-    """(real user, innermost pid). Not the folder's owner: a process can have that be root."""
+    """(real user, innermost pid). Not the folder's owner, which is the effective user."""
     uid, inner = 0, None
     for line in text.splitlines():
         if line.startswith("Uid:"):

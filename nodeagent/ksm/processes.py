@@ -276,10 +276,10 @@ class ProcessWatch:
     def _place(self, pid: str, home: "Place | None" = None) -> "Place | None":
         try:
             text = self._read(pid, "cgroup")
-            uid = os.stat(f"{self._proc}/{pid}").st_uid  # noqa: PTH116  # cost
-        except OSError:
+            uid = _real_uid(self._read(pid, "status") or "")
+        except PermissionError:
             return None
-        if text is None:
+        if text is None or uid is None:
             return None
         workload = parse_cgroup(text)
         if self._cgroup_root != "/" and workload.memory_path is not None:
@@ -316,6 +316,15 @@ class Place:
     workload: Workload
     uid: int
     donor: bool
+
+
+def _real_uid(status: str) -> int | None:
+    """From /proc/PID/status. Not the folder's owner: that is the effective user, root for a setuid
+    program that a student started."""
+    for line in status.splitlines():
+        if line.startswith("Uid:"):
+            return int(line.split()[1])
+    return None
 
 
 NOWHERE = Place(workload=parse_cgroup(""), uid=0, donor=False)

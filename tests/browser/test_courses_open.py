@@ -237,11 +237,22 @@ def test_without_the_git_server_yesterdays_files_and_a_quiet_note(lab: Lab, room
 def test_a_manifest_that_breaks_is_named_and_the_courses_stay(lab: Lab, room: Room) -> None:
     manifest = room.demo.state / "config" / "own-course.yml"
     good = manifest.read_text()
-    notice = lab.courses().locator(".jp-Samepage-notice")
+    base = lab.page.url.split("/lab")[0]
+
+    def is_named() -> bool:
+        answer = lab.page.request.get(f"{base}/samepage/api/courses").json()
+        return answer["message"] is not None
+
     manifest.write_text(good[:-2])
     try:
+        until(is_named)
+        again = Lab(lab.page, f"{room.demo.url}&reset")  # the panel looks now and then only
+        notice = again.courses().locator(".jp-Samepage-notice")
         expect(notice).to_contain_text("The courses are those of before", timeout=60_000)
-        expect(lab.courses().locator("article")).to_have_count(1)
+        expect(again.courses().locator("article")).to_have_count(1)
     finally:
         manifest.write_text(good)
-    expect(notice).to_have_count(0, timeout=60_000)
+    until(lambda: not is_named())
+    again = Lab(lab.page, f"{room.demo.url}&reset")
+    expect(again.courses().locator("article")).to_have_count(1, timeout=60_000)
+    expect(again.courses().locator(".jp-Samepage-notice")).to_have_count(0)

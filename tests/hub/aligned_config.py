@@ -7,8 +7,11 @@ from pathlib import Path
 load_subconfig(str(Path(__file__).with_name("jupyterhub_config.py")))  # noqa: F821 - jupyterhub's
 c = get_config()  # noqa: F821 - as above
 
-c.Spawner.cmd = [str(Path(sys.executable).parent / "samepage-singleuser")]
+programs = Path(os.environ["TEST_HUB_PROGRAMS"])
+c.Spawner.cmd = [str(programs / "samepage-singleuser")]
 c.Spawner.environment = {
+    "SAMEPAGE_SINGLEUSER": str(programs / "jupyterhub-singleuser"),
+    "PATH": f"{programs}:{os.environ['PATH']}",
     "SAMEPAGE_AGENT_URL": os.environ["TEST_HUB_AGENT"],
     "SAMEPAGE_ALIGNED": "1",
     "SAMEPAGE_PRELOAD": "numpy",

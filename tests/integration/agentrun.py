@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,20 @@ REPO = Path(__file__).parents[2]
 
 
 class RunningAgent:
-    """A `samepage-agent run` on a free port."""
+    """A `samepage-agent run` on a free port. `through`: a program that becomes it or starts it."""
 
-    def __init__(self, *flags: str, log: Path) -> None:
+    def __init__(self, *flags: str, log: Path, through: Sequence[str] = ()) -> None:
         self.log = log
-        command = [sys.executable, "-m", "nodeagent", "run", "--listen", "127.0.0.1:0", *flags]
+        command = [
+            *through,
+            sys.executable,
+            "-m",
+            "nodeagent",
+            "run",
+            "--listen",
+            "127.0.0.1:0",
+            *flags,
+        ]
         with log.open("w") as errors:
             self.process = subprocess.Popen(command, cwd=REPO, stderr=errors)
         self.port = 0

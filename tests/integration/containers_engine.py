@@ -136,6 +136,8 @@ def image(name: str) -> str:
             try:
                 base()
                 _built[name] = _build(name)
+                # What builds of other days left, so that the cache does not grow for ever.
+                podman("image", "prune", "-f", "--filter=until=24h", check=False)
             except (AssertionError, subprocess.TimeoutExpired) as err:
                 _failed[name] = str(err)
                 raise

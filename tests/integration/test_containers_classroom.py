@@ -160,8 +160,10 @@ def test_memory_merges_across_containers_and_is_told_per_container(
         workloads = wait_for(merged, seconds=90, told=told)
         for each in workloads.values():
             assert each["private_bytes"] > each["merged_bytes"]
-            # Each of the two saves about half of what both have in common.
-            assert 0.4 * MIB * 2**20 < each["saved_bytes"] < 0.8 * each["merged_bytes"]
+            # Each of the two saves about half of what both have in common, and the zero pages.
+            # Other tests merge on this machine at the same time, which lifts the node's ratio.
+            merged_and_zero = each["merged_bytes"] + (each["zero_bytes"] or 0)
+            assert 0.4 * MIB * 2**20 < each["saved_bytes"] <= merged_and_zero
 
         _, seen = pair[0].ask("samepage/api/status")
         assert seen["agent"]["state"] == "ok", seen["agent"]

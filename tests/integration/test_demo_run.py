@@ -234,12 +234,21 @@ def pull(port: int, token: str) -> None:
 
 def test_with_the_agent_observing(start: Callable[..., Demo], tmp_path: Path) -> None:
     demo = start("--agent-mode", "observe")
-    demo.ready()
+    _, port, token = demo.ready()
     page = re.search(r"node agent +(http://127\.0\.0\.1:\d+/) +observing KSM only", demo.output)
     assert page is not None, demo.describe()
     node = get_json(f"{page[1]}v1/node")
     assert node is not None
     assert node["ksm"]["mode"] == "observe"
+
+    # JupyterLab asks on the socket, where the agent knows whose GPU use to show.
+    socket = tmp_path / "state/node.sock"
+    assert socket.is_socket()
+    labs = [process for process in demo.family() if "jupyterlab" in command(process)]
+    assert f"unix://{socket}" in {process.environ().get("SAMEPAGE_AGENT_URL") for process in labs}
+    status = get_json(f"http://127.0.0.1:{port}/samepage/api/status", token)
+    assert status is not None
+    assert status["agent"]["state"] == "ok"
 
     # It may die; the demo goes on without it.
     notes: dict[str, Any] = json.loads((tmp_path / "state/children.json").read_text())

@@ -1,5 +1,6 @@
 """Aligned kernels: to a notebook they are stock kernels."""
 
+import compileall
 import json
 import os
 import platform
@@ -10,6 +11,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     folder = tmp_path_factory.mktemp("jupyter")
     sessions: list[Session] = []
+    # Here kernels may be forbidden to do it (PYTHONDONTWRITEBYTECODE), and would be unlike those
+    # that start after somebody else did.
+    compileall.compile_dir(ROOT / "labext/kernels/aligned", quiet=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(entry_points(folder / "site")))
         patch.setenv("JUPYTER_DEFAULT_PROVISIONER_NAME", "samepage-provisioner")
@@ -189,6 +194,44 @@ def test_modules_appear_only_when_they_are_imported(start: Start) -> None:
     }
     # The last two are imported by chance of what a start has to look up.
     assert surprising <= {"gc", "secrets", "colorsys", "pyexpat", "xml.parsers.expat"}
+
+
+def test_completions_are_those_of_a_stock_kernel(start: Start, home: Path) -> None:
+    stock, aligned = start(aligned=False), start()
+    where = (
+        "import jedi, parso.cache; print(jedi.settings.cache_directory,"
+        " parso.cache._default_cache_path, end='')"
+    )
+    for code in ("import os.pa", "frame.group", "name.up", "import pandas as pd\npd.read_c"):
+        answers = []
+        for session in (stock, aligned):
+            session.run("import os, pandas; frame = pandas.DataFrame({'a': [1]}); name = 'x'")
+            answers.append(completions(session, code))
+        assert answers[0]
+        assert answers[1] == answers[0]
+    assert aligned.run(where) == stock.run(where)
+    assert aligned.run(where).startswith(str(home))
+
+
+def completions(session: Session, code: str) -> list[str]:
+    reply = session.client.complete(code, len(code), reply=True, timeout=60)
+    return sorted(reply["content"]["matches"])
+
+
+def test_a_start_that_compiles_modules_is_like_the_others(start: Start) -> None:
+    """As the first one after an installation: it begins again."""
+    options: dict[str, Any] = {
+        "environment": {"PYTHONDONTWRITEBYTECODE": ""},
+        "traits": {"preload_modules": ["numpy"]},
+    }
+    before = fingerprint_of(start(**options))
+    file = Path(cache_from_source(str(ROOT / "labext/kernels/aligned/student.py")))
+    file.unlink()
+    compiling = fingerprint_of(start(**options))
+    assert file.exists()
+    share = shared_pages(compiling, before)
+    assert share is not None
+    assert share > 0.9
 
 
 def test_the_students_own_files_are_found(aligned: Session) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from labext.kernels.command import opt_in_survives_exec
 from labext.kernels.merged import read_ksm_stat
+from labext.kernels.recipe import TOOLS
 from labext.kernels.support import probe
 from nodeagent.kernels.find import Tables
 from nodeagent.kernels.table import KernelNote
@@ -115,7 +116,7 @@ def test_a_kernel_follows_the_course_of_its_folder(running: Running) -> None:
     in_course = running.start("waves")
     assert in_course.state == "aligned", in_course.reason
     assert in_course.mark is not None
-    assert in_course.mark.modules == ("wave", "colorsys")
+    assert in_course.mark.modules == ("wave", "colorsys", *TOOLS)
     exam = running.start("exam")
     assert (exam.state, exam.reason) == ("off", "the course's manifest says align: false")
     secret = running.start("secret")

@@ -108,6 +108,7 @@ def test_wheel_holds_packages_and_built_extension_but_no_sources_of_it(wheel: Pa
     assert any(re.search(r"/static/remoteEntry\.\w+\.js$", name) for name in data)
     assert not [name for name in names if "/lab/src/" in name or "node_modules" in name]
     assert {name.split("/")[0] for name in names if "-0" not in name.split("/")[0]} == {
+        "hubext",
         "labext",
         "serverproxy",
         "nodeagent",

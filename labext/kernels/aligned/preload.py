@@ -121,6 +121,18 @@ def import_kernel(say: Callable[[str, str], None]) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if before.get(name) != value}
 
 
+def warm_up(name: str) -> None:
+    """Load what a module loads at its first use, where that is the same for everybody.
+
+    Jedi's parser makes tables from its grammar of this Python; 10 MB that students would not share.
+    """
+    if name != "jedi":
+        return
+    for part in ("jedi.api.classes", "jedi.api.helpers"):
+        __import__(part)  # as IPython does at the first completion
+    sys.modules["parso"].load_grammar()
+
+
 def import_common(
     modules: Sequence[str],
     shelf: Shelf,
@@ -150,6 +162,7 @@ def import_common(
             try:
                 with within(left), warnings.catch_warnings(), of_one_shape():
                     __import__(name)
+                    warm_up(name)
                     now = list(warnings.filters)
             except TooSlow:
                 return Dropped(name, f"its import took longer than {left:.3g} s")

@@ -108,6 +108,19 @@ def pyplot() -> None:
     module.install_repl_displayhook()
 
 
+def jedi_settings() -> None:
+    """Its cache lies in the student's HOME. Only constants are in there: they are set again."""
+    module = sys.modules["jedi.settings"]
+    if module.__spec__ is not None and module.__spec__.loader is not None:
+        module.__spec__.loader.exec_module(module)
+
+
+def parso_cache() -> None:
+    """So does its parser's."""
+    module: Any = sys.modules["parso.cache"]
+    module._default_cache_path = module._get_default_cache_path()
+
+
 def main_of_multiprocessing() -> None:
     """Its import gives the main module of that moment a second name."""
     if "__main__" in sys.modules:
@@ -122,6 +135,10 @@ def for_loaded(shelf: Mapping[str, ModuleType]) -> dict[str, Callable[[], None]]
             found[name] = partial(openblas, package)
     if "multiprocessing" in shelf:
         found["multiprocessing"] = main_of_multiprocessing
+    if "jedi.settings" in shelf:
+        found["jedi.settings"] = jedi_settings
+    if hasattr(shelf.get("parso.cache"), "_get_default_cache_path"):
+        found["parso.cache"] = parso_cache
     if "matplotlib" in shelf:
         module: Any = shelf["matplotlib"]
         found["matplotlib"] = partial(matplotlib, str(module.matplotlib_fname()))

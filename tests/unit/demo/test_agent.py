@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from demo import agent
 from demo.agent import sentence
 
 KSM: dict[str, Any] = {"supported": True, "mode": "observe", "problem": None}
@@ -30,3 +32,13 @@ KSM: dict[str, Any] = {"supported": True, "mode": "observe", "problem": None}
 )
 def test_sentence(ksm: dict[str, Any], is_root: bool, part: str) -> None:
     assert part in sentence(KSM | ksm, is_root=is_root)
+
+
+def test_a_path_that_no_socket_may_have_is_left_out() -> None:
+    shortest = Path("/" + "x" * 106)
+    assert agent.node_socket(shortest) == shortest
+    assert agent.node_socket(Path("/" + "x" * 107)) is None
+    # Bytes count, not letters.
+    assert agent.node_socket(Path("/" + "ä" * 54)) is None
+    assert "--node-socket" not in agent.command(9747, "auto", None)
+    assert agent.command(9747, "auto", shortest)[-2:] == ["--node-socket", str(shortest)]

@@ -101,6 +101,8 @@ def _call(
             return json.dumps(str(value))
         case "int", [value]:
             return int(value)
+        case "or", [*values]:
+            return next((value for value in values if value), values[-1])
         case "default", [other, value]:
             return value or other
         case "printf", ["%s:%s", one, two]:

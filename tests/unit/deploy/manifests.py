@@ -69,8 +69,22 @@ def chart(changes: dict[str, Any] | None = None) -> Objects:
     return load("\n---\n".join(texts))
 
 
+def gpu_values() -> dict[str, Any]:
+    return dict(yaml.safe_load((CHART / "values-gpu.yaml").read_text(encoding="utf-8")))
+
+
 def forms() -> dict[str, Objects]:
-    return {"daemonset.yaml": plain(), "gpu": gpu(), "chart": chart()}
+    return {
+        "daemonset.yaml": plain(),
+        "gpu": gpu(),
+        "chart": chart(),
+        "chart-gpu": chart(gpu_values()),
+    }
+
+
+def is_for_gpus(one: Any) -> bool:
+    """Whether a DaemonSet is for the nodes with GPUs, and theirs alone."""
+    return "nvidia.com/gpu.present" in one["spec"]["template"]["spec"]["nodeSelector"]
 
 
 def daemonsets() -> Iterator[Any]:

@@ -32,6 +32,10 @@ def errors(changes: dict[str, Any]) -> list[str]:
         {"seLinuxType": "spc_t"},
         {"networkPolicy": {"enabled": False}},
         {"tolerations": []},
+        manifests.gpu_values(),
+        manifests.merged(
+            manifests.gpu_values(), {"gpu": {"names": True, "tokenSecret": "samepage-token"}}
+        ),
     ],
 )
 def test_good_values(changes: dict[str, Any]) -> None:
@@ -54,6 +58,9 @@ def test_good_values(changes: dict[str, Any]) -> None:
         ({"maxUnavailable": 0}, "0 is not valid under any of the given schemas"),
         ({"networkPolicy": {"from": []}}, "[] should be non-empty"),
         ({"priorityClass": {"value": 2_000_000_000}}, "is greater than the maximum"),
+        ({"gpu": {"enable": True}}, "'enable' was unexpected"),
+        ({"gpu": {"names": True}}, "True was expected"),
+        ({"gpu": {"tokenSecret": "token"}}, "True was expected"),
     ],
 )
 def test_bad_values(changes: dict[str, Any], said: str) -> None:

@@ -129,6 +129,49 @@ def test_all_of_them_together(tmp_path: Path) -> None:
 
 
 @needs_kubectl
+def test_the_chart_makes_the_same_of_names_and_questions(tmp_path: Path) -> None:
+    values = manifests.merged(
+        manifests.gpu_values(),
+        {
+            "gpu": {"names": True, "tokenSecret": "samepage-agent-token"},
+            "gpuPublish": {"enabled": True},
+        },
+    )
+    made = manifests.chart(values)
+    found = with_components(tmp_path, "gpu-publish", "gpu-ask", "gpu-names")
+    for one in made.values():
+        assert kubernetes_validate.validate(one, VERSION, strict=True)
+
+    def plain(one: Any) -> Any:
+        text = yaml.safe_dump(one).replace("samepage-agent-gpu\n", "samepage-agent\n")
+        return yaml.safe_load(text.replace("node-agent-gpu", "node-agent"))
+
+    for key in found:
+        if key[1].startswith("samepage-gpu-") or key == ("Service", "samepage-agent-gpus"):
+            assert made[key] == plain(found[key]), key
+    pods = [
+        plain(objects["DaemonSet", name])["spec"]["template"]["spec"]
+        for objects, name in ((found, "samepage-agent-gpu"), (made, "samepage-agent"))
+    ]
+    for pod in pods:
+        pod["volumes"].sort(key=lambda each: str(each["name"]))
+        for container in pod["containers"]:
+            for part in ("env", "volumeMounts"):
+                container.get(part, []).sort(key=lambda each: str(each["name"]))
+    assert pods[0] == pods[1]
+
+
+def test_without_a_value_the_chart_gives_the_tuner_no_account_and_no_token() -> None:
+    made = manifests.chart(manifests.gpu_values())
+    assert not [kind for kind, _ in made if "Role" in kind]
+    names = {
+        one["name"]
+        for one in made["DaemonSet", "samepage-agent"]["spec"]["template"]["spec"]["volumes"]
+    }
+    assert not names & {"api-account", "token"}
+
+
+@needs_kubectl
 def test_the_scheduler_and_its_extender_find_each_other() -> None:
     found = built(SCHEDULER)
     [config_name] = [name for kind, name in found if kind == "ConfigMap"]

@@ -67,6 +67,18 @@ def test_the_chart_makes_the_same_objects() -> None:
     assert without_checksum(manifests.chart()) == wanted
 
 
+def test_the_chart_makes_the_same_daemonset_for_gpu_nodes() -> None:
+    values = manifests.gpu_values()
+    wanted = manifests.gpu()["DaemonSet", "samepage-agent-gpu"]
+    made = manifests.chart(values)["DaemonSet", "samepage-agent"]
+    for one in (wanted, made):
+        assert one["spec"]["template"]["metadata"]["annotations"].pop(CHECKSUM)
+    # A release of its own needs no names of its own, and its settings are in its own namespace.
+    text = yaml.safe_dump(wanted).replace("samepage-agent-gpu", "samepage-agent")
+    assert yaml.safe_load(text.replace("node-agent-gpu", "node-agent")) == made
+    assert ("PriorityClass", "samepage-agent") not in manifests.chart(values)
+
+
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")
 @pytest.mark.parametrize("overlay", ["base", "overlays/gpu"])
 def test_kubectl_builds_the_kustomization(overlay: str) -> None:
@@ -103,7 +115,7 @@ def test_kubectl_builds_the_kustomization(overlay: str) -> None:
 
 
 def environment(container: Any, settings: dict[str, str]) -> dict[str, str]:
-    return settings | {one["name"]: one["value"] for one in container["env"]}
+    return settings | {one["name"]: one.get("value", "a-node") for one in container["env"]}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nodeagent.config import load
+from nodeagent.config import AgentConfig, load
 from nodeagent.http.hosts import is_allowed
 from tests.unit.deploy import manifests
 
@@ -36,7 +36,9 @@ def test_root_is_the_tuner_only_and_sees_no_process(one: Any) -> None:
     tuner, reader = pod(one)["containers"]
     assert (tuner["name"], reader["name"]) == ("tuner", "reader")
     assert tuner["securityContext"]["runAsUser"] == 0
-    assert {mount["name"] for mount in tuner["volumeMounts"]} == {"ksm", "state", "facts"}
+    on_gpus = {"pod-resources", "gpu-data"} if manifests.is_for_gpus(one) else set()
+    mounts = {mount["name"] for mount in tuner["volumeMounts"]}
+    assert mounts == {"ksm", "state", "facts"} | on_gpus
     assert reader["securityContext"]["runAsNonRoot"] is True
     assert reader["securityContext"]["runAsUser"] > 0
 
@@ -51,26 +53,60 @@ def test_who_sees_processes_answers_nobody_outside(one: Any) -> None:
 
 
 @EVERY
-def test_no_namespace_of_the_host(one: Any) -> None:
-    for name in ("hostPID", "hostNetwork", "hostIPC", "shareProcessNamespace"):
+def test_no_namespace_of_the_host_but_pids_on_gpu_nodes(one: Any) -> None:
+    for name in ("hostNetwork", "hostIPC", "shareProcessNamespace"):
         assert not pod(one).get(name, False)
+    # The driver lists the host's pids, and SO_PEERCRED gives 0 for those of other namespaces.
+    assert pod(one).get("hostPID", False) is manifests.is_for_gpus(one)
+
+
+@EVERY
+def test_on_gpu_nodes_the_tuner_reads_gpus_and_is_given_what_it_asks_for(one: Any) -> None:
+    tuner, reader = pod(one)["containers"]
+    given = {each["name"]: each.get("value") for each in tuner["env"]}
+    nvidia = {name: value for name, value in given.items() if name.startswith("NVIDIA_")}
+    if not manifests.is_for_gpus(one):
+        assert not nvidia
+        assert "runtimeClassName" not in pod(one)
+        return
+    assert nvidia == {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "utility"}
+    assert pod(one)["runtimeClassName"] == "nvidia"
+    assert not [each for each in reader["env"] if each["name"].startswith("NVIDIA_")]
+    (name,) = [each for each in tuner["env"] if each["name"] == "NODEAGENT_NODE_NAME"]
+    assert name["valueFrom"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}
+    ours = {
+        name: value
+        for name, value in given.items()
+        if name.startswith("NODEAGENT_") and value is not None
+    }
+    config = load(ours, {})
+    mounts = {each["mountPath"]: each for each in tuner["volumeMounts"]}
+    # The folder: a socket that was mounted itself is dead when the kubelet has restarted.
+    assert mounts[str(config.pod_resources.parent)]["readOnly"] is True
+    assert not mounts[str(config.gpu_data)].get("readOnly", False)
+    # With hostPID the container's own /proc is the host's; the tuner needs no other.
+    assert config.proc_root == AgentConfig().proc_root
 
 
 @EVERY
 def test_folders_of_the_host_are_few_typed_and_outside_sys(one: Any) -> None:
     paths = {v["name"]: v["hostPath"] for v in pod(one)["volumes"] if "hostPath" in v}
+    on_gpus = {
+        "pod-resources": "/var/lib/kubelet/pod-resources",
+        "gpu-data": "/var/lib/samepage/gpu",
+    }
     assert {name: path["path"] for name, path in paths.items()} == {
         "ksm": "/sys/kernel/mm/ksm",
         "state": "/run/samepage",
         "proc": "/proc",
         "cgroup": "/sys/fs/cgroup",
-    }
+    } | (on_gpus if manifests.is_for_gpus(one) else {})
     assert all(path["type"] in ("Directory", "DirectoryOrCreate") for path in paths.values())
     for container in pod(one)["containers"]:
         for mount in container["volumeMounts"]:
             # AppArmor's default profile refuses writes below /sys, whatever is mounted there.
             assert not mount["mountPath"].startswith(("/sys", "/proc"))
-            written = mount["name"] in ("ksm", "state") or (
+            written = mount["name"] in ("ksm", "state", "gpu-data") or (
                 mount["name"] == "facts" and container["name"] == "reader"
             )
             assert bool(mount.get("readOnly")) is not written

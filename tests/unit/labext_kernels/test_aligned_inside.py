@@ -1,14 +1,16 @@
 """Parts that run inside the kernel, tried in this process."""
 
+import os
 import subprocess
 import sys
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from labext.kernels.aligned import seal
+from labext.kernels.aligned import bytecode, repairs, seal
 from labext.kernels.aligned.attendant import Attendant
 from labext.kernels.aligned.entropy import shaped
 from labext.kernels.aligned.preload import edges_of_imports, import_common
@@ -154,6 +156,59 @@ def test_a_module_that_fails_is_named(packages: Path, name: str, reason: str) ->
     assert dropped is not None
     assert dropped.name == name
     assert reason in dropped.reason
+
+
+def test_what_was_compiled_by_this_start_is_seen(tmp_path: Path) -> None:
+    began = bytecode.process_start()
+    assert 0 < time.time() - began < 86400
+    file = tmp_path / "module.pyc"
+    missing = str(tmp_path / "missing.pyc")
+    file.write_bytes(b"")
+    module = types.ModuleType("module")
+    module.__dict__["__cached__"] = str(file)
+    assert bytecode.compiled_here([types.ModuleType("none"), module])
+    lazy = types.ModuleType("lazy")
+    lazy.__dict__["__getattr__"] = lambda name: pytest.fail(f"asked for {name}")
+    del lazy.__dict__["__spec__"]
+    bytecode.compiled_here([lazy])
+    for written in (began - 10, time.time() + 3600):
+        os.utime(file, (written, written))
+        assert not bytecode.compiled_here([module])
+    assert not bytecode.written_between([missing], 0, time.time())
+
+
+_CACHES = """
+import os, sys
+os.environ["HOME"] = "/nonexistent"
+from labext.kernels.aligned import repairs
+from labext.kernels.aligned.preload import import_common
+from labext.kernels.aligned.shelf import Shelf
+shelf = Shelf()
+assert import_common(["jedi"], shelf, each=60, total=60, say=lambda *words: None) is None
+assert "parso.grammar" in shelf.modules and not {"jedi", "parso"} & set(sys.modules)
+assert shelf.modules["parso.grammar"]._loaded_grammars
+shelf.repairs = repairs.for_loaded(shelf.modules)
+os.environ["HOME"] = "/home/ada"
+import jedi, parso.cache
+print(jedi.settings.cache_directory, parso.cache._default_cache_path, jedi.settings.__name__)
+"""
+
+
+def test_caches_of_completions_are_the_students() -> None:
+    environment = {name: text for name, text in os.environ.items() if name != "XDG_CACHE_HOME"}
+    done = subprocess.run(
+        [sys.executable, "-c", _CACHES],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=Path(repairs.__file__).parents[3],
+        check=True,
+    )
+    assert done.stdout.split() == [
+        "/home/ada/.cache/jedi",
+        "/home/ada/.cache/parso",
+        "jedi.settings",
+    ]
 
 
 def test_edges_are_those_of_the_import_itself(packages: Path) -> None:

@@ -1,5 +1,6 @@
 """A fake sysfs and procfs in a real folder, samples, and a ksmd simulated page by page."""
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -62,6 +63,7 @@ class FakeRoot:
         rmap_items: int = 0,
         merge_any: bool | None = True,
         cgroup: str = "0::/",
+        uid: int | None = None,
     ) -> None:
         folder = self.proc / str(pid)
         folder.mkdir(exist_ok=True)
@@ -70,6 +72,8 @@ class FakeRoot:
         (folder / "statm").write_text(f"9999999 {private_mib * 256 + 50} 50 1 0 2 0\n")
         (folder / "cgroup").write_text(f"{cgroup}\n")
         (folder / "comm").write_text("python3\n")
+        user = os.geteuid() if uid is None else uid
+        (folder / "status").write_text(f"Name:\tpython3\nUid:\t{user}\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
 
 
 def build_root(folder: Path, **files: int | str) -> FakeRoot:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nodeagent.cli import main
 from nodeagent.errors import ConfigError
 from nodeagent.gpu.build import read_policy
 from nodeagent.gpu.command import ask_file, replay_file
@@ -58,13 +59,34 @@ def test_snapshots_are_asked_afterwards(tmp_path: Path, capsys: pytest.CaptureFi
     for at in range(0, 1200, 5):
         store.keep_snapshot(later(node(held("GPU-a", 14 * GIB) if at < 600 else gpu("GPU-a")), at))
     path = str(store.files()[0])
-    assert ask_file(path, '{"pod": "ns/new", "memory_bytes": 4294967296}', as_json=False) == 0
+    asked = '{"pod": "ns/new", "memory_bytes": 4294967296}'
+    assert ask_file(path, asked, Policy(), as_json=False) == 0
     said = [line.split(": ")[2] for line in capsys.readouterr().out.splitlines()]
     assert said == ["wait", "wait", "share", "share"]
     with pytest.raises(RecordError, match="--ask cannot be used"):
-        ask_file(path, '{"colour": 1}', as_json=False)
+        ask_file(path, '{"colour": 1}', Policy(), as_json=False)
     with pytest.raises(RecordError, match="no decision"):
         replay_file(path, as_json=False, explain=False)
+
+
+def test_what_is_asked_afterwards_is_judged_by_the_policy_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = RecordStore(tmp_path / "records", most_bytes=10**6)
+    store.keep_snapshot(node(gpu("GPU-a")))
+    bounds = tmp_path / "policy.json"
+    bounds.write_text(json.dumps({"headroom_bytes": 100 * GIB}))
+    replay = ["gpu", "replay", str(store.files()[0])]
+    asked = [*replay, "--ask", '{"pod": "ns/new", "memory_bytes": 4294967296}']
+    assert main(asked) == 0
+    assert main([*asked, "--gpu-policy", str(bounds)]) == 0
+    said = [line.split(": ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["share", "wait"]
+    # Decisions that were recorded carry their own.
+    assert main([*replay, "--gpu-policy", str(bounds)]) != 0
+    assert "recorded policies" in capsys.readouterr().err
+    assert main([*asked, "--gpu-policy", str(tmp_path / "none")]) != 0
+    assert "cannot be used" in capsys.readouterr().err
 
 
 def test_a_disk_that_cannot_be_written_costs_no_decision(

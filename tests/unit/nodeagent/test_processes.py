@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,38 @@ def test_survey_counts_opted_in_memory_and_what_ksmd_has_not_met(root: FakeRoot)
     assert (seen.processes, seen.workloads, seen.visible) == (2, 1, True)
     assert seen.candidate_bytes == 150 * MIB
     assert seen.unseen_bytes == 90 * MIB
+
+
+def test_the_user_is_who_runs_it_not_who_owns_its_folder(root: FakeRoot) -> None:
+    root.process(100, private_mib=8, uid=1234)
+    (member,) = ProcessWatch(root.proc, page_bytes=4096).survey(0.0).members
+    assert member.uid == 1234
+    assert (root.proc / "100").stat().st_uid != 1234
+    # Gone between two reads: of nobody, and no error.
+    root.process(101, private_mib=8, uid=1235)
+    (root.proc / "101/status").unlink()
+    seen = ProcessWatch(root.proc, page_bytes=4096).survey(0.0)
+    assert [member.workload.key for member in seen.members] == [None, None]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's process needs root")
+def test_a_program_with_the_rights_of_root_is_of_who_started_it() -> None:
+    # As a program with the setuid bit has them; it may not be dumped either.
+    borrowed = "import os, sys; os.setresuid(1234, 0, 0); print(flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", borrowed],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert Path(f"/proc/{process.pid}").stat().st_uid == 0
+        place = ProcessWatch(Path("/proc"), page_bytes=4096)._place(str(process.pid))
+        assert place is not None
+        assert place.uid == 1234
+    finally:
+        process.communicate(timeout=10)
 
 
 def test_kernel_without_flags_is_not_visible(root: FakeRoot) -> None:
