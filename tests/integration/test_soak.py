@@ -1,4 +1,4 @@
-"""Half a minute of the soak: students come, work, are killed and go, on the machine's real KSM. Root."""
+"""Half a minute of the soak: students come, work, are killed and go, on the real KSM. Root."""
 
 import os
 import re
