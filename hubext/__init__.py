@@ -1,7 +1,7 @@
 """What JupyterHub gains: notebook servers set up for Samepage, GPUs given out on evidence.
 
 import hubext
-hubext.set_up(c, gpus=hubext.Gpus(agents=("http://samepage-agent-nodes.samepage.svc:9747",)))
+hubext.set_up(c, gpus=hubext.Gpus(agents=("http://samepage-agent-gpus.samepage.svc:9747",)))
 """
 
 from hubext.settings import GpuProfile, Gpus, Published

@@ -32,9 +32,10 @@ def before_start(desk: Desk, own: Callable[[Any], Any] | None) -> Hook:
     """`pre_spawn_hook` for all spawners but KubeSpawner; `own`: the operator's, run first."""
 
     async def pre_spawn(spawner: Any) -> None:
+        # First, so that nothing the operator's own hook sets is taken back with it.
+        take_back(spawner)
         if own is not None:
             await _finished(own(spawner))
-        take_back(spawner)
         kind = kind_of(spawner)
         if kind == "kube":
             return
@@ -49,8 +50,13 @@ def before_start(desk: Desk, own: Callable[[Any], Any] | None) -> Hook:
             return
         placement = await desk.place(spawner, key_of(spawner, kind), profile)
         given = None if placement is None else devices(placement.answer, desk.gpus)
-        if given is not None and desk.gpus.pin is not False:
+        if given is None or desk.gpus.pin is False:
+            return
+        try:
             _GIVE[kind](spawner, given)
+        except Exception as err:  # noqa: BLE001 - settings we do not understand stay as they are
+            take_back(spawner)
+            spawner.log.warning("Samepage: %s is given no GPU: %s", spawner.user.name, err)
 
     return pre_spawn
 
@@ -114,8 +120,12 @@ def on_pod(
     def _adopt(spawner: Any) -> None:
         # Only there once the hub watches its pods, which it does before it makes one.
         reflector = getattr(spawner, "pod_reflector", None)
-        if reflector is not None:
+        if reflector is None:
+            return
+        try:
             desk.advisor.adopt(pods.reservations_of(list(reflector.pods.values())))
+        except Exception as err:  # noqa: BLE001 - old promises end by themselves; servers start
+            spawner.log.warning("Samepage: what a former hub promised is not known: %s", err)
 
     return modify_pod
 

@@ -56,9 +56,9 @@ def agent_rows() -> list[str]:
             and isinstance(text.value, ast.Constant)
         ):
             name = field.target.id
+            flag = "no-gpu" if name == "gpu" else name.replace("_", "-")
             rows.append(
-                f"| `--{name.replace('_', '-')}` | `NODEAGENT_{name.upper()}` "
-                f"| {one_line(str(text.value.value))} |"
+                f"| `--{flag}` | `NODEAGENT_{name.upper()}` | {one_line(str(text.value.value))} |"
             )
     return rows
 

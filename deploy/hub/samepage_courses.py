@@ -192,6 +192,14 @@ def _environment(name: str, content: Mapping[str, Any]) -> dict[str, str]:
     return made
 
 
+def _bytes(quantity: str) -> str:
+    """`6Gi` as the text of a number of bytes."""
+    step = 1024 if quantity.endswith("i") else 1000
+    digits = quantity.rstrip("KMGTi")
+    letter = quantity[len(digits) : len(digits) + 1]
+    return str(int(float(digits) * step ** " KMGT".index(letter or " ")))
+
+
 def read(folder: Path) -> tuple[Course, ...]:
     """The courses of a folder, by the names of their files; those with mistakes are logged."""
     found = []
@@ -199,7 +207,8 @@ def read(folder: Path) -> tuple[Course, ...]:
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
             found.append(parse(path.stem, content))
-        except (CourseFileError, OSError, UnicodeDecodeError, yaml.YAMLError) as err:
+        # ValueError, TypeError: a day such as 2026-02-30, or a name that JSON cannot have.
+        except (ValueError, TypeError, RecursionError, OSError, yaml.YAMLError) as err:
             log.error("Course left out. %s: %s", path, err)
     return tuple(found)
 
@@ -259,7 +268,11 @@ class KubeProfiles:
     @staticmethod
     def _override(one: Course, spawner: Any) -> dict[str, Any]:
         gpu = {one.gpu_resource: str(one.gpu_count)} if one.gpu_resource else {}
-        asked = {"samepage.io/gpu-memory": one.gpu_memory, "samepage.io/gpu-want": one.gpu_want}
+        # What agent and extender read.
+        asked = {
+            "samepage/gpu-memory-bytes": None if one.gpu_memory is None else _bytes(one.gpu_memory),
+            "samepage/gpu-exclusive": "true" if one.gpu_want == "exclusive" else None,
+        }
         # Images made for GPUs ask for all of the node's. Without a claim: none; with one, the
         # node's device plugin says which, and must not be overruled.
         shown: dict[str, Any] = {_SHOWN_GPUS: None if gpu else "void"}

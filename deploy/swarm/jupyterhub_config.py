@@ -20,8 +20,17 @@ c = get_config()  # noqa: F821 - jupyterhub defines it when it reads this file
 
 COURSES = Path(os.environ.get("SAMEPAGE_COURSES_FOLDER", "/etc/samepage/courses"))
 SECRETS = Path(os.environ.get("SAMEPAGE_SECRETS", "/run/secrets"))
-HOME_OPTIONS = os.environ.get("SAMEPAGE_HOME_OPTIONS", "")
+HOME_OPTIONS = dict(
+    pair.split("=", 1) for pair in os.environ.get("SAMEPAGE_HOME_OPTIONS", "").split(";") if pair
+)
 TIMEOUT = int(os.environ.get("SAMEPAGE_CULL_SECONDS", "3600"))
+
+HOME_DEVICE = HOME_OPTIONS.get("device")
+if HOME_DEVICE and HOME_OPTIONS.get("type") != "tmpfs" and "{username}" not in HOME_DEVICE:
+    raise ValueError(
+        f"SAMEPAGE_HOME_OPTIONS: with device={HOME_DEVICE} all students would have one and the same"
+        " home; write {username} where a student's folder is, as in device=:/homes/{username}"
+    )
 
 
 def secret(name: str) -> str:
@@ -56,7 +65,7 @@ class CourseSpawner(SwarmSpawner):
     @property
     def mounts(self):
         """A volume for the home (as SAMEPAGE_HOME_OPTIONS says), and the agent's socket."""
-        options = dict(pair.split("=", 1) for pair in HOME_OPTIONS.split(";") if pair)
+        options = {key: self.format_volume_name(text, self) for key, text in HOME_OPTIONS.items()}
         home = DriverConfig("local", options) if options else None
         name = self.format_volume_name("samepage-home-{username}", self)
         return [
@@ -128,7 +137,8 @@ c.ConfigurableHTTPProxy.auth_token = secret("proxy-token")
 # One password for a class, to begin with; name your own authenticator in its place.
 c.JupyterHub.authenticator_class = os.environ.get("SAMEPAGE_AUTHENTICATOR", "shared-password")
 c.SharedPasswordAuthenticator.user_password = secret("class-password")
-c.Authenticator.allow_all = True
+# Whom another authenticator lets in, its own settings say.
+c.SharedPasswordAuthenticator.allow_all = True
 
 c.JupyterHub.load_roles = [
     {

@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 URL_VARIABLE = "SAMEPAGE_AGENT_URL"
 DEFAULT_URL = "http://127.0.0.1:9747"
 _TIMEOUT = 0.5
+#: For the whole answer: who sends a byte at a time keeps each single step short.
+_WHOLE_SECONDS = 1.5
 _KEEP_SECONDS = 10.0
 _MOST_BYTES = 1 << 20
 
@@ -52,7 +54,9 @@ class _OverSocket(http.client.HTTPConnection):
 
 
 def ask_agent(url: str) -> Mapping[str, Any]:
-    """The agent's /v1/node; blocks for half a second at most per step. Errors: OSError, ValueError.
+    """The agent's /v1/node; blocks for half a second at most per step, and two seconds at most.
+
+    Errors: OSError, ValueError.
 
     `url`: http://host:port or unix:///path.
     """
@@ -66,6 +70,11 @@ def ask_agent(url: str) -> Mapping[str, Any]:
     else:
         raise ValueError(f"{url!r} is no address of an agent")
     with contextlib.closing(connection):
+        connection.connect()
+        guard = threading.Timer(_WHOLE_SECONDS, _hang_up, (connection.sock,))
+        guard.daemon = True
+        with contextlib.suppress(RuntimeError):  # no thread is to be had
+            guard.start()
         try:
             connection.request(
                 "GET", parts.path.rstrip("/") * (parts.scheme != "unix") + "/v1/node"
@@ -74,9 +83,16 @@ def ask_agent(url: str) -> Mapping[str, Any]:
             found = json.loads(answer.read(_MOST_BYTES))
         except http.client.HTTPException as err:
             raise ValueError(f"it does not speak HTTP: {err!r}") from err
+        finally:
+            guard.cancel()
     if answer.status != 200 or not isinstance(found, dict):
         raise ValueError(f"it answered {answer.status}")
     return found
+
+
+def _hang_up(connected: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is over already
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 class NodeSwitch:

@@ -107,6 +107,9 @@ class SpareKeeper:
                 self.why = f"preparing one failed: {err.reason}"
                 process.discard()
                 return
+            except BaseException:
+                process.discard()
+                raise
             with self._lock:
                 if self._generation == generation and self._spare is None:
                     self._spare, self._since = process, self._clock()

@@ -78,7 +78,8 @@ def _of_group(resource: str, name: str, rows: list[Row], policy: Policy) -> Advi
         )
     blind = sum(row.blind_seconds for row in rows) / sum(row.seconds for row in rows)
     if blind > _BLIND_MOST:
-        return answer("unknown", 1, f"For {blind:.0%} of the time its processes were not known.")
+        text = f"For {blind:.0%} of the time its processes, or what they held, were not known."
+        return answer("unknown", 1, text)
     tenant_seconds = sum(row.tenant_seconds for row in rows)
     if tenant_seconds <= 0:
         return answer("exclusive", 1, "Nobody used it: there is nothing to share.")

@@ -41,7 +41,7 @@ class Row:
     reserved_bytes: int = 0
     seconds: float = 0.0
     blind_seconds: float = 0.0
-    """Its processes were not known."""
+    """Its processes, or what they held, were not known."""
     tenant_seconds: float = 0.0
     active_seconds: float = 0.0
     tenants: dict[str, float] = field(default_factory=dict)
@@ -59,17 +59,20 @@ class Row:
         if busy is not None:
             _count(self.busy, min(BUSY_BINS - 1, int(busy * BUSY_BINS)), seconds)
         listed = gpu.processes.known
-        if listed is None:
+        tenants = [
+            each
+            for each in listed or ()
+            if each.alive.known is not False and each.kinds != ("mps_server",)
+        ]
+        # What is not known must not count as nothing held.
+        if listed is None or any(each.memory_bytes.known is None for each in tenants):
             self.blind_seconds += seconds
             return
         held: Counter[str] = Counter()
         active: set[str] = set()
         users: set[str] = set()
-        for process in listed:
-            owner = process.owner.known
-            if process.alive.known is False or process.kinds == ("mps_server",):
-                continue
-            owner = owner or f"pid {process.pid}"
+        for process in tenants:
+            owner = process.owner.known or f"pid {process.pid}"
             held[owner] += process.memory_bytes.known or 0
             users.add(process.user.known or owner)
             if (process.duty_1m.known or 0) > _ACTIVE_DUTY:
@@ -147,7 +150,7 @@ class HistoryFile:
 def read_rows(path: Path) -> list[Row]:
     """All rows; damaged lines are left out. OSError: there is a file and it cannot be read."""
     try:
-        with path.open(encoding="utf-8") as source:
+        with path.open(encoding="utf-8", errors="replace") as source:
             return list(parse_rows(source))
     except FileNotFoundError:
         return []

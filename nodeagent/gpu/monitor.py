@@ -258,7 +258,10 @@ class GpuMonitor:
             await asyncio.wait({self._asking}, timeout=_ROSTER_SECONDS)
 
     async def _ask_roster(self) -> None:
-        self.roster = await self._source.read()
+        try:
+            self.roster = await self._source.read()
+        except Exception:  # an unforeseen fault must not end the agent, or its stop
+            log.exception("unforeseen fault in asking whose the GPUs are")
 
     async def _renew(self, raw: dict[str, Any]) -> None:
         """NVML in a process remembers a lost card: a new one sees it when it is back."""

@@ -141,12 +141,14 @@ class RosterSource:
                 )
             except (KubeError, AttributeError, KeyError, TypeError) as err:
                 troubles.append(f"The Kubernetes API does not tell about this node's pods: {err}")
-        kubelet = await asyncio.to_thread(self._pod_resources.is_socket)
-        if kubelet:
-            try:
+        kubelet = True
+        try:
+            kubelet = await asyncio.to_thread(self._pod_resources.is_socket)
+            if kubelet:
                 self._given = (now, await asyncio.to_thread(list_given, self._pod_resources))
-            except PodResourcesError as err:
-                troubles.append(f"The kubelet does not tell who was given which GPU: {err}")
+        except (PodResourcesError, OSError) as err:
+            # OSError: a folder on the way that this user may not enter.
+            troubles.append(f"The kubelet does not tell who was given which GPU: {err}")
         self._say(troubles)
         pods = self._kept(self._pods, now) or []
         given = self._kept(self._given, now)

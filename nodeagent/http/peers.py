@@ -14,6 +14,9 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 
 _CREDENTIALS = struct.Struct("3i")
+MOST_CONNECTIONS = 256
+"""Of one server. Who opens more is hung up on: a process that has no descriptor left cannot accept,
+read /proc or write /sys, and asyncio says so without a pause."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,9 @@ class PeerServer(HTTPServer):
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         """First who it is, then what it asks."""
+        if len(self._connections) >= MOST_CONNECTIONS:
+            stream.close()
+            return
         if self.peers is not None:
             self.peers.add(stream)
         super().handle_stream(stream, address)

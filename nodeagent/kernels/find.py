@@ -46,7 +46,8 @@ class _Read:
 
 
 class _Allowance:
-    """What is read in one go: nobody can keep the agent busy with tables that change for ever."""
+    """What is read or still held in one go: nobody can keep the agent busy with tables that change
+    for ever, or fill its memory with more and more of them."""
 
     def __init__(self) -> None:
         self._all = _MOST_BYTES_AT_ONCE
@@ -157,9 +158,9 @@ class Tables:
                 file = known.st_dev, known.st_ino
                 version = known.st_mtime_ns, known.st_size
                 read = self._read.get(file)
+                if file not in self._met and not self._allowance.take(owner, known.st_size):
+                    return None
                 if read is None or read.version != version:
-                    if not self._allowance.take(owner, known.st_size):
-                        return None
                     table = _content(pinned)
                     read = self._read[file] = _Read(version=version, table=table)
             finally:
@@ -172,7 +173,9 @@ class Tables:
 
 def _content(pinned: int) -> Table | None:
     """What it says; None: not a table. OSError: it cannot be read."""
-    handle = os.open(f"/proc/self/fd/{pinned}", os.O_RDONLY | os.O_CLOEXEC)
+    # Whoever holds a lease on the file (fcntl F_SETLEASE) keeps other openers waiting for 45 s.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    handle = os.open(f"/proc/self/fd/{pinned}", flags)
     try:
         content = os.pread(handle, MOST_BYTES + 1, 0)
     finally:

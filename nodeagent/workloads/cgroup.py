@@ -27,7 +27,8 @@ class Workload:
     container_id: str | None
     pod_uid: str | None
     unit: str | None = None
-    """The innermost systemd service, such as jupyter-ada.service; None in a container."""
+    """The innermost systemd service, such as jupyter-ada.service; None in a container. One that a
+    user's own manager started has that in front: user@1000.service/x.service."""
     memory_path: str | None = None
     """The path in the hierarchy that limits memory; None: not told."""
 
@@ -59,7 +60,10 @@ def parse_cgroup(text: str) -> Workload:
         if found := _LXC.search(path):
             lxc = lxc or found.group(1)
         units = _UNIT.findall(path)
-        unit = unit or (units[-1] if units else None)
+        # Below their own manager users name units as they like, also like a neighbour's.
+        own = next((each for each in units if each.startswith("user@")), None)
+        name = units[-1] if units else None
+        unit = unit or (name if own in (None, name) else f"{own}/{name}")
     container = container or lxc
     return Workload(
         container_id=container,

@@ -124,6 +124,21 @@ def test_a_library_that_fails_in_python(tmp_path: Path) -> None:
     assert "importing library failed (SystemExit: no)" in done.stderr
 
 
+SEAL_FAILS = "import sys\nsys.modules['_samepage_aligned.server'].seal = lambda: 1 / 0\n"
+FOLDER_GOES = "import pathlib, shutil\nshutil.rmtree(pathlib.Path(__file__).parent)\n"
+
+
+@pytest.mark.parametrize(
+    ("library", "words"),
+    [(SEAL_FAILS, "ZeroDivisionError"), (FOLDER_GOES, "working folder cannot be entered")],
+    ids=["seal", "folder"],
+)
+def test_a_fault_after_the_preload(tmp_path: Path, library: str, words: str) -> None:
+    done, _ = preloading(tmp_path, library)
+    assert done.stdout.startswith("stock"), done.stderr
+    assert words in done.stderr
+
+
 def test_afterwards_signals_are_as_before() -> None:
     def never(what: str) -> None:
         raise AssertionError(what)

@@ -20,7 +20,10 @@ def main():  # type: () -> None
     if sys.version_info < OLDEST:
         reason = "it needs Python 3.11 or newer, and this is " + platform.python_version()
     else:
-        reason = importlib.import_module("survey").become(stock, words, given)
+        try:
+            reason = importlib.import_module("survey").become(stock, words, given)
+        except Exception as err:  # noqa: BLE001 - on any doubt the image's own server starts
+            reason = type(err).__name__ + ": " + str(err)
     if reason is not None:
         sys.stderr.write("samepage-singleuser: starting without Samepage: " + reason + "\n")
     sys.stderr.flush()

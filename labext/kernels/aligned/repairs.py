@@ -92,7 +92,8 @@ def _forget(function: Any) -> None:
 
 def font_manager() -> None:
     """Students with fonts of their own get the list that has them."""
-    home = Path("~").expanduser()
+    # Not as pathlib does it: that fails where neither HOME nor passwd knows a home.
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
     if (data / "fonts").is_dir() or (home / ".fonts").is_dir():
         module: Any = sys.modules["matplotlib.font_manager"]

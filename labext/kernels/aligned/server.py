@@ -49,8 +49,8 @@ def main(text: str) -> None:
     layout.restore_randomisation()
     if reason is not None:
         _stock(assignment, plan, reason)
-    seal()
     try:
+        seal()
         student.enter(assignment)
         folders = student.own_folders()
         loaded = {name.partition(".")[0] for name in sys.modules}
@@ -59,6 +59,8 @@ def main(text: str) -> None:
             code = compile(file.read(), assignment.arguments[0], "exec")
     except (student.UnsuitedError, OSError, SyntaxError, ValueError) as err:
         reason = str(err)
+    except Exception as err:  # noqa: BLE001 - whatever it is, the owner's server starts
+        reason = f"{type(err).__name__}: {err}"
     if reason is not None:
         _stock(assignment, plan, reason)
     streams.give_back()
@@ -164,5 +166,6 @@ def _stock(assignment: student.Assignment, plan: Plan, reason: str) -> NoReturn:
     rescue.default_action(signal.SIGPIPE, signal.SIGXFSZ)
     with contextlib.suppress(OSError):
         os.write(2, f"samepage-singleuser: starting without alignment: {reason}\n".encode())
-    os.chdir(assignment.folder)
+    with contextlib.suppress(OSError):  # it may be gone, or closed to this user
+        os.chdir(assignment.folder)
     os.execve(assignment.command[0], assignment.command, assignment.environment)

@@ -3,6 +3,7 @@
 https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 """
 
+import math
 import re
 
 _FORM = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G|T)?")
@@ -24,4 +25,7 @@ def parse_bytes(text: str) -> int:
     match = _FORM.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a size such as 6Gi, 500Mi or 6000000000")
-    return int(float(match[1]) * _UNITS[match[2]])
+    size = float(match[1]) * _UNITS[match[2]]
+    if size == math.inf:
+        raise ValueError("a size of more than 300 digits")
+    return int(size)

@@ -112,7 +112,10 @@ async def keep_published(
     while not stop.is_set():
         snapshot = newest()
         if snapshot is not None:
-            await publisher.offer(snapshot)
+            try:
+                await publisher.offer(snapshot)
+            except Exception:  # an unforeseen fault must not end the publishing
+                log.exception("unforeseen fault in publishing GPU facts")
         try:
             await asyncio.wait_for(stop.wait(), seconds)
         except TimeoutError:

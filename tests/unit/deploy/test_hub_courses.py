@@ -83,9 +83,11 @@ def test_a_bad_file_leaves_the_others(tmp_path: Path, caplog: pytest.LogCaptureF
     (tmp_path / "b.yaml").write_text("title: [\n")
     (tmp_path / "c.yml").write_text("titel: C\n")
     (tmp_path / "d.yaml").write_bytes(b"title: \xff\n")
+    (tmp_path / "e.yaml").write_text("title: E\ndescription: 2026-02-30\n")
+    (tmp_path / "f.yaml").write_text("title: F\ncourse: {url: x, 2026-02-03: y}\n")
     with caplog.at_level(logging.ERROR):
         assert [one.id for one in read(tmp_path)] == ["a"]
-    assert all(name in caplog.text for name in ("b.yaml", "c.yml", "d.yaml"))
+    assert all(name in caplog.text for name in ("b.yaml", "c.yml", "d.yaml", "e.yaml", "f.yaml"))
 
 
 def test_no_folder_is_no_course(tmp_path: Path) -> None:
@@ -133,7 +135,7 @@ def test_nothing_of_the_last_course_stays(tmp_path: Path) -> None:
     start(spawner, "gpu")
     assert spawner.extra_resource_limits == {"nvidia.com/gpu": "1"}
     assert spawner.extra_resource_guarantees == {"nvidia.com/gpu": "1"}
-    assert spawner.extra_annotations == {"samepage.io/gpu-memory": "6Gi"}
+    assert spawner.extra_annotations == {"samepage/gpu-memory-bytes": str(6 * 2**30)}
     assert spawner.node_selector == {"pool": "gpu"}
     assert spawner.image == "r.example.org/cuda:1"
     assert spawner.mem_limit == 8 * 2**30

@@ -168,7 +168,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
         "SAMEPAGE_NETWORK": "samepage_hub",
         "SAMEPAGE_NODE_VOLUME": "samepage_node",
         "SAMEPAGE_CULL_SECONDS": "300",
-        "SAMEPAGE_HOME_OPTIONS": "type=nfs;o=addr=nfs.example.org,rw;device=:/homes",
+        "SAMEPAGE_HOME_OPTIONS": "type=nfs;o=addr=nfs.example.org,rw;device=:/homes/{username}",
         "SAMEPAGE_SECRETS": str(secrets),
         "SAMEPAGE_COURSES_FOLDER": str(ROOT / "deploy/z2jh/courses"),
     }
@@ -259,9 +259,24 @@ def test_a_course_is_image_repository_preload_memory(hub: Config) -> None:
     mounts = {each["Target"]: each for each in container["Mounts"]}
     assert mounts["/home/jovyan"]["Source"] == "samepage-home-ada"
     driver = mounts["/home/jovyan"]["VolumeOptions"]["DriverConfig"]
-    assert driver["Options"]["device"] == ":/homes"
+    assert driver["Options"]["device"] == ":/homes/ada"
+    assert driver["Options"]["o"] == "addr=nfs.example.org,rw"
     assert mounts["/run/samepage"]["ReadOnly"] is True
     assert mounts["/run/samepage"]["Source"] == "samepage_node"
+
+
+def test_one_home_for_all_students_is_refused(
+    hub: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "jupyterhub_config.py"
+    code = compile(path.read_text(encoding="utf-8"), str(path), "exec")
+    names = {"get_config": Config, "__file__": str(path)}
+    monkeypatch.setenv("SAMEPAGE_HOME_OPTIONS", "type=nfs;o=addr=nfs.example.org;device=:/homes")
+    with pytest.raises(ValueError, match="one and the same home"):
+        exec(code, names)
+    for harmless in ("", "type=tmpfs;device=tmpfs"):
+        monkeypatch.setenv("SAMEPAGE_HOME_OPTIONS", harmless)
+        exec(code, names)
 
 
 def test_a_gpu_is_a_generic_resource(hub: Config) -> None:

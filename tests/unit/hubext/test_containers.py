@@ -11,6 +11,8 @@ from dockerspawner import DockerSpawner, SwarmSpawner
 from traitlets.config import Config
 
 import hubext
+from hubext import hooks
+from hubext.loan import lend
 from nodeagent.gpu.sharing.policy import GIB
 from nodeagent.gpu.snapshot import Snapshot
 from tests.standins.docker_engine import DockerEngine
@@ -57,6 +59,20 @@ def run(
                 users.close()
 
     asyncio.run(all_of_it())
+
+
+def test_settings_that_cannot_be_changed_cost_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(spawner: Any, given: Any) -> None:
+        lend(spawner, "environment", {"HALF": "done"})
+        raise TypeError("not what was thought")
+
+    monkeypatch.setitem(hooks._GIVE, "docker", refused)
+
+    async def scenario(spawner: Any, create: Create, node: GpuNode) -> None:
+        body = await create(spawner)
+        assert not [entry for entry in body["Env"] if entry.startswith(("HALF", "NVIDIA"))]
+
+    run(DockerSpawner, scenario, fresh(gpu("GPU-a")))
 
 
 def test_the_container_is_given_the_gpu_by_uuid() -> None:

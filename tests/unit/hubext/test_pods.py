@@ -340,6 +340,16 @@ def test_what_a_former_hub_promised_still_holds(run: Callable[..., None]) -> Non
     run(scenario, fresh(gpu("GPU-a", total=10 * GIB)))
 
 
+def test_pods_that_cannot_be_read_cost_no_start(run: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        meta = {"namespace": "hub", "name": "odd", "labels": {"component": "singleuser-server"}}
+        odd = {"metadata": {**meta, "annotations": "a text"}}
+        world.api.put("/api/v1/namespaces/hub/pods/odd", odd)
+        assert said(await world.start("ada"))["verdict"] == "share"
+
+    run(scenario, fresh(gpu("GPU-a")))
+
+
 def test_only_a_pods_own_reservation_is_believed() -> None:
     of_b = Reservation(
         pod="hub/b", user=None, node="n", uuid="G", memory_bytes=1, mode="mig", expires=9e9

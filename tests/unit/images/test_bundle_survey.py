@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -172,6 +173,25 @@ def test_wrapper_starts_stock_with_the_reason_on_any_doubt(
     off = shell(wrapper, path=path, SAMEPAGE_BUNDLE="off")
     assert off.stderr == ""
     assert off.stdout.startswith(f"{[str(stock)]}")
+
+
+def test_wrapper_reads_past_options_of_env(tmp_path: Path, bare_python: Path) -> None:
+    stock = stock_script(tmp_path, Path(f"/usr/bin/env -S {bare_python}"))
+    done = shell(BUNDLE / "bin" / "samepage-singleuser", path=f"{tmp_path}:/usr/bin:/bin")
+    assert done.stdout.startswith(f"{[str(stock)]}"), done.stderr
+
+
+def test_a_survey_that_fails_unforeseen_means_stock(tmp_path: Path) -> None:
+    """Such as an image with half a distribution in its site-packages."""
+    enter = shutil.copy(BUNDLE / "libexec" / "enter.py", tmp_path / "enter.py")
+    (tmp_path / "survey.py").write_text("def become(*words):\n    raise KeyError('Version')\n")
+    stock = stock_script(tmp_path)
+    done = subprocess.run(
+        [sys.executable, enter, stock, "--port=1"],
+        env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.startswith(f"{[str(stock), '--port=1']}"), done.stderr
+    assert "starting without Samepage: KeyError: 'Version'" in done.stderr
 
 
 def test_wrapper_passes_the_words_of_a_chosen_command(tmp_path: Path, bare_python: Path) -> None:

@@ -1,6 +1,7 @@
 """Parts that run inside the kernel, tried in this process."""
 
 import os
+import pwd
 import subprocess
 import sys
 import time
@@ -244,3 +245,15 @@ def test_the_attendant_waits_for_quiet_and_never_acts_while_a_cell_runs(tmp_path
     attendant._look()
     assert report.stat().st_mode & 0o077 == 0
     assert '"before_bytes"' in report.read_text()
+
+
+def test_fonts_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user is in no passwd file; matplotlib's own import works there."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    repairs.font_manager()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -87,6 +88,33 @@ def test_an_agent_that_hangs_costs_half_a_second_once() -> None:
         for _ in range(20):
             switch.word()
         assert os.times().elapsed - began < 3
+
+
+def test_an_answer_that_never_ends_costs_two_seconds(tmp_path: Path) -> None:
+    """Where no agent runs, anybody on the machine may listen at its address."""
+    path = tmp_path / "node.sock"
+    over = threading.Event()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+
+        def drip() -> None:
+            peer, _ = server.accept()
+            with peer, contextlib.suppress(OSError):
+                peer.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                while not over.wait(0.1):
+                    peer.sendall(b"x")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        timer = threading.Timer(15, over.set)
+        timer.start()
+        began = os.times().elapsed
+        assert NodeSwitch(f"unix://{path}").word() == UNSAID
+        assert os.times().elapsed - began < 8
+        over.set()
+        timer.cancel()
+        thread.join()
 
 
 def test_over_a_socket(tmp_path: Path) -> None:

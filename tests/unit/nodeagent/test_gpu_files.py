@@ -14,6 +14,7 @@ from nodeagent.gpu.desk import Desk
 from nodeagent.gpu.flags.ladder import Snooze
 from nodeagent.gpu.flags.snoozes import SnoozeFile
 from nodeagent.gpu.history import HOUR, KEEP_HOURS, HistoryFile, Row, read_rows
+from nodeagent.gpu.reading import unknown
 from nodeagent.gpu.sharing.policy import GIB, Policy
 from nodeagent.gpu.sharing.record import RecordError
 from nodeagent.gpu.sharing.request import Request
@@ -136,10 +137,25 @@ def test_a_gap_and_unlisted_processes_are_no_history(tmp_path: Path) -> None:
     assert (row.seconds, row.blind_seconds, row.tenants) == (5.0, 5.0, {})
 
 
+def test_memory_that_is_not_told_is_not_none_held(tmp_path: Path) -> None:
+    history = HistoryFile(tmp_path / "history.jsonl")
+    facts = held("GPU-a", GIB, GIB)
+    first, second = facts.processes.value or ()
+    second = replace(second, memory_bytes=unknown("not told", source="nvml"))
+    facts = replace(facts, processes=replace(facts.processes, value=(first, second)))
+    for at in (0, 5):
+        history.add(replace(node(facts), taken=NOW + at))
+    history.flush()
+    row = read_rows(tmp_path / "history.jsonl")[0]
+    assert (row.seconds, row.blind_seconds, row.held, row.tenants) == (5.0, 5.0, {}, {})
+
+
 def test_damaged_lines_cost_themselves_only(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     good = json.dumps(vars(Row(hour=0, uuid="GPU-a")))
-    path.write_text(f'{good}\n{{"hour": 5}}\nhalf a li\n{good}\n')
+    path.write_bytes(
+        f'{good}\n{{"hour": 5}}\nhalf a li\n'.encode() + f"\xff\n{good}\n".encode("latin-1")
+    )
     assert len(read_rows(path)) == 2
     assert read_rows(tmp_path / "none") == []
 

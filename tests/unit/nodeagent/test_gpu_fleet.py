@@ -159,6 +159,11 @@ def test_other_sizes_are_refused(text: str) -> None:
         parse_bytes(text)
 
 
+def test_a_size_beyond_all_numbers_is_refused() -> None:
+    with pytest.raises(ValueError, match="more than 300 digits"):
+        parse_bytes("9" * 400)
+
+
 def test_the_nodes_agent_has_the_last_word() -> None:
     async def scenario() -> None:
         first = GpuNode(fresh(gpu("GPU-a", total=10 * GIB), name="n1"))

@@ -189,6 +189,27 @@ def test_the_newest_facts_are_offered_until_the_end() -> None:
     run(scenario)
 
 
+def test_an_unforeseen_fault_does_not_end_the_publishing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(server: KubeApiServer, publisher: Publisher, clock: Clock) -> None:
+        stop = asyncio.Event()
+        tried = 0
+
+        async def fault(snapshot: Snapshot) -> bool:
+            nonlocal tried
+            tried += 1
+            raise RuntimeError("unforeseen")
+
+        monkeypatch.setattr(publisher, "offer", fault)
+        task = asyncio.create_task(keep_published(publisher, lambda: FACTS, stop, seconds=0.01))
+        async with asyncio.timeout(20):
+            while tried < 2:
+                await asyncio.sleep(0.01)
+        stop.set()
+        await task
+
+    run(scenario)
+
+
 def certificate(folder: Path, name: str) -> tuple[Path, ssl.SSLContext]:
     """A certificate of 127.0.0.1, signed by itself."""
     found, key = folder / f"{name}.crt", folder / f"{name}.key"

@@ -278,6 +278,28 @@ def test_a_source_that_fails_is_unknown_and_said_once(
     assert len([each for each in caplog.records if "403" in each.getMessage()]) == 1
 
 
+def test_a_socket_that_cannot_be_looked_for_costs_no_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/var/lib/kubelet may be closed to the agent's user; who is root enters it all the same."""
+    (tmp_path / f"hub_jupyter-ada_{POD}").mkdir()
+    closed = PermissionError(13, "Permission denied")
+
+    def refused(path: Path) -> bool:
+        raise closed
+
+    monkeypatch.setattr(Path, "is_socket", refused)
+    source = RosterSource(
+        node="n1", api=lambda: None, pod_resources=tmp_path / "s", pod_logs=tmp_path
+    )
+    roster = asyncio.run(source.read())
+    assert roster.owner(seen(pod_cgroup())) == ("hub/jupyter-ada", None)
+    assert (roster.allocations.status, "Permission denied" in roster.allocations.why) == (
+        "unknown",
+        True,
+    )
+
+
 def test_the_last_answer_counts_while_the_kubelet_starts_anew(tmp_path: Path) -> None:
     path = tmp_path / "kubelet.sock"
     now = [0.0]

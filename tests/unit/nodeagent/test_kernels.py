@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -345,6 +346,24 @@ def _with_link(
         return tables._table(pid, number, student(1))
 
 
+LEASED = f"""import fcntl, signal
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+m = os.memfd_create({NAME!r})
+os.write(m, {written(aligned())!r})
+r = os.open(f"/proc/self/fd/{{m}}", os.O_RDONLY)
+os.close(m)
+fcntl.fcntl(r, fcntl.F_SETLEASE, fcntl.F_WRLCK)"""
+
+
+def test_a_lease_on_a_table_keeps_nobody_waiting() -> None:
+    """Linux lets an opener wait 45 s for who has one."""
+    with holding(LEASED) as pid:
+        began = time.monotonic()
+        found = Tables(Path("/proc")).read([member(pid)], 0.0)
+        assert time.monotonic() - began < 20
+    assert found == KernelCount(images=(), silent=1)
+
+
 def test_servers_that_say_nothing_or_nonsense_are_silent() -> None:
     with holding("pass") as quiet, holding(SAYING.format(name=NAME, content=b"{")) as wrong:
         found = Tables(Path("/proc")).read([member(quiet), member(wrong, pod="2" * 32)], 0.0)
@@ -489,8 +508,11 @@ def test_tables_that_change_for_ever_cost_a_bounded_time() -> None:
         liars = [stack.enter_context(holding(made)) for _ in range(6)]
         honest = stack.enter_context(holding(SAYING.format(name=NAME, content=written(aligned()))))
         members = [*map(member, liars), member(honest, pod="2" * 32)]
-        found = Tables(Path("/proc")).read(members, 0.0)
+        tables = Tables(Path("/proc"))
+        found, again = tables.read(members, 0.0), tables.read(members, 20.0)
     assert found is not None
+    assert again is not None
     # Four of the six fit in what one student may cost in one reading; the other student's fits.
     assert found.total("alike") == 5
+    assert again.total("alike") == 5, "no more of them are held than may be read at once"
     assert found.silent == 0

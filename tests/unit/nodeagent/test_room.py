@@ -28,8 +28,14 @@ UID = "0f9c7ab1-2d3e-4f56-8a9b-0c1d2e3f4a5b"
         ("0::/user.slice/user-1003.slice/session-2.scope", 1003, "user 1003"),
         (
             "0::/user.slice/user-1003.slice/user@1003.service/app.slice/x.service",
-            5,
-            "unit x.service",
+            1003,
+            "user 1003",
+        ),
+        # systemd-run --user --unit jupyter-ada makes nobody Ada.
+        (
+            "0::/user.slice/user-1003.slice/user@1003.service/app.slice/jupyter-ada.service",
+            1003,
+            "user 1003",
         ),
         ("4:memory:/plain\n0::/", 7, "user 7"),
     ],
