@@ -7,12 +7,24 @@ import pytest
 from scripts.sizing_page import PAGE, PageError, measured, rendered
 
 MEMORY = """
-## Per student, 40 students (share of (a) in brackets)
+## 8 students: MB per student (share of (a) in brackets)
 
-| way | after imports, MB | of the possible | after the notebooks, MB | of the possible |
+| way | after imports | with spare | after the notebooks | with spare |
 | --- | --- | --- | --- | --- |
-| (a) Linux as it comes | 150.0 (100%) | 0% | 200.0 (100%) | 0% |
-| (f) Samepage | 15.0 (10%) | 99% | 30.0 (15%) | 98% |
+| (a) Linux as it comes | 1 (100%) | - | 2 (100%) | - |
+
+## 16 students: MB per student (share of (a) in brackets)
+
+| way | after imports | with spare | after the notebooks | with spare |
+| --- | --- | --- | --- | --- |
+| (a) Linux as it comes | 150.0 (100%) | - | 200.0 (100%) | - |
+| (f) Samepage | 15.0 (10%) | 20.0 | 30.0 (15%) | 34.5 |
+
+## 16 students: cost
+
+| way | CPU, s |
+| --- | --- |
+| (f) Samepage | 5 |
 
 Made 2026-11-22 11:10 UTC
 """
@@ -25,9 +37,9 @@ def test_the_page_is_what_the_benchmarks_say() -> None:
 
 def test_rows_become_a_table() -> None:
     made = measured(MEMORY, AGENT)
-    assert "Kernels of a class of 40" in made
-    assert "| (a) Linux as it comes | 150 | 200 | 100% |" in made
-    assert "| (f) Samepage | 15 | 30 | 15% |" in made
+    assert "Kernels of a class of 16" in made
+    assert "| (a) Linux as it comes | 150 | 200 | 100% | - |" in made
+    assert "| (f) Samepage | 15 | 30 | 15% | 34.5 |" in made
     assert "33.1 MB and 0.23% of a core" in made
 
 
@@ -37,7 +49,7 @@ def test_rows_become_a_table() -> None:
         ("(f)", "(x)", "no way"),
         ("| way", "| what", "0 tables"),
         ("150.0 (100%)", "- (100%)", "no number"),
-        ("40 students", "students", "how many"),
+        ("16 students: MB", "15 students: MB", "no class of 16"),
     ],
 )
 def test_another_benchmark_is_noticed(old: str, new: str, said: str) -> None:
