@@ -186,18 +186,22 @@ if changed front "${front[@]}" || [ ! -f labext/labextension/package.json ]; the
   changed front "${front[@]}" || true
   stamp front
 fi
+link=$venv/share/jupyter/labextensions/jupyter-samepage
 if [ "${fresh:-}" = yes ]; then
+  # Through the link of an earlier install pip would write into the checkout.
+  rm -rf "$link"
   pip install "${constraints[@]}" --no-build-isolation -e ".[$extras]" ||
     die "pip could not install the Python packages (see above)." "Is PyPI reachable from here? pip's own settings (pip config) are honoured."
   changed "pip-$extras" pyproject.toml constraints.txt || true
   stamp "pip-$extras"
 fi
 # An editable install copies the built extension; a link keeps it current.
-link=$venv/share/jupyter/labextensions/jupyter-samepage
 if [ "$(readlink "$link" 2>/dev/null)" != "$PWD/labext/labextension" ]; then
   rm -rf "$link"
   mkdir -p "$(dirname "$link")"
   ln -s "$PWD/labext/labextension" "$link"
 fi
+# Left there by a pip that wrote through the link; a wheel would have the file twice.
+rm -f labext/labextension/install.json
 
 say "ready"
