@@ -3,7 +3,7 @@
 #   images/base.sh TAG [--suite bookworm] [--mirror URL] [--builder podman|docker] [-- further options of the builder]
 # As debian:bookworm-slim: no documentation, no translations, no package lists.
 set -euo pipefail
-tag=${1:-} suite=bookworm mirror=http://deb.debian.org/debian builder='' more=()
+tag=${1:-} suite=bookworm mirror='' builder='' more=()
 case $tag in '' | -*) sed -n '2,4s/^# \{0,1\}//p' "$0" >&2; exit 2 ;; esac
 shift
 while [ $# -gt 0 ]; do
@@ -22,7 +22,8 @@ fi
 root=$(mktemp -d)
 trap 'rm -rf --one-file-system "$root"' EXIT
 # minbase without its kernel and boot parts; apt's own certificates are Debian's keyring.
-debootstrap --variant=minbase "$suite" "$root" "$mirror" >"$root.log" 2>&1 || { tail -n 20 "$root.log" >&2; exit 1; }
+# Without a mirror named, debootstrap takes Debian's own.
+debootstrap --variant=minbase "$suite" "$root" ${mirror:+"$mirror"} >"$root.log" 2>&1 || { tail -n 20 "$root.log" >&2; exit 1; }
 rm -f "$root.log"
 cat >"$root/etc/dpkg/dpkg.cfg.d/container" <<'CONF'
 # An image that does not come to its end is thrown away, so nothing has to reach the disk in order.

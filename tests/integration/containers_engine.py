@@ -184,7 +184,7 @@ def wheel() -> Path:
 
 
 def mirror() -> str:
-    """Where this machine gets its own release of Debian from."""
+    """Where this machine gets its own release of Debian from; empty: debootstrap's own choice."""
     listed = run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"],
         check=False,
@@ -193,7 +193,7 @@ def mirror() -> str:
         address, _, release = line.partition(" ")
         if release == "bookworm":
             return address.rstrip("/")
-    return "http://deb.debian.org/debian"
+    return ""
 
 
 def authority() -> Path | None:
