@@ -15,7 +15,8 @@ demo: ## the whole product on this machine, on real input; Ctrl-C stops it
 
 test: ## lint, types and every test
 	@scripts/setup.sh test
-	@$(MAKE) --no-print-directory lint check-lab check-python
+	@$(MAKE) --no-print-directory -j2 --output-sync lint check-lab
+	@$(MAKE) --no-print-directory check-python
 
 lint: ## format, lint, types, import rules, shell scripts
 	$(BIN)/ruff format --check .
@@ -23,7 +24,7 @@ lint: ## format, lint, types, import rules, shell scripts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/shellcheck -x scripts/*.sh deploy/swarm/*.sh images/*.sh images/*/*.sh images/bundle/bin/* images/*/samepage-agent images/*/samepage-start images/*/samepage-lab .ci/run
-	$(BIN)/hadolint --failure-threshold warning images/*/Dockerfile deploy/swarm/hub/Dockerfile
+	$(BIN)/hadolint --failure-threshold warning images/*/Dockerfile
 
 check-lab: ## lint and unit tests of the JupyterLab extension
 	cd labext/lab && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent lint && PATH="$(CURDIR)/$(BIN):$$PATH" npm test --silent
@@ -31,7 +32,8 @@ check-lab: ## lint and unit tests of the JupyterLab extension
 check-python: ## unit, integration and browser tests
 	@# Browser and process tests can be late on a busy machine. R names every test that needed
 	@# a second look, so that one which does so often is noticed and mended.
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --reruns 2 -raR $(PYTEST_ARGS)
+	@# Three workers also on two cores: much of the time is spent waiting for something to start.
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --reruns 2 -raR $(PYTEST_ARGS)
 
 format: ## rewrite the sources in the house's format
 	$(BIN)/ruff format .
@@ -53,6 +55,7 @@ bench: ## every benchmark (two hours or so); rewrites docs/benchmarks/
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.memory_pace
 	$(BIN)/python -m benchmarks.memory_charges
+	$(BIN)/python -m benchmarks.memory_r
 	$(BIN)/python -m benchmarks.soak
 	$(BIN)/python scripts/sizing_page.py
 
@@ -73,6 +76,10 @@ manifests: ## rewrite daemonset.yaml, the kustomize overlays and the Helm chart 
 dashboards: ## rewrite the Grafana dashboards of deploy/dashboards
 	$(BIN)/python -m scripts.dashboards
 
+dashboard-pictures: ## rewrite their pictures in docs/images; needs root and prometheus, takes 3 minutes
+	@scripts/setup.sh test
+	$(BIN)/python -m scripts.dashboards.picture
+
 wheel: ## dist/*.whl and *.tar.gz
 	@scripts/setup.sh test
 	$(BIN)/python -m build
@@ -80,8 +87,8 @@ wheel: ## dist/*.whl and *.tar.gz
 pins: ## write the digests and checksums of images/pins.env; needs internet, and skopeo, podman or docker
 	@scripts/pins.sh
 
-images: ## the three container images, with podman or docker; IMAGE_ARGS go to each images/build.sh
-	@for image in nodeagent singleuser bundle; do images/build.sh $$image $(IMAGE_ARGS) || exit; done
+images: ## the four container images, with podman or docker; IMAGE_ARGS go to each images/build.sh
+	@for image in nodeagent singleuser bundle hub; do images/build.sh $$image $(IMAGE_ARGS) || exit; done
 
 sbom: ## bills of materials (CycloneDX) of the built images, into dist/
 	@scripts/sbom.sh
@@ -95,4 +102,4 @@ clean: ## everything that was built or installed here
 	@awk -v here="$(CURDIR)/.cache/" 'index($$2, here) == 1 {print $$2}' /proc/mounts | sort -r | xargs -r umount
 	rm -rf .venv .demo .cache dist build labext/labextension labext/lab/lib labext/lab/node_modules *.egg-info
 
-.PHONY: help demo test lint check-lab check-python format bench screenshots settings sizing manifests dashboards wheel pins images sbom constraints clean
+.PHONY: help demo test lint check-lab check-python format bench screenshots settings sizing manifests dashboards dashboard-pictures wheel pins images sbom constraints clean

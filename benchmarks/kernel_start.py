@@ -1,4 +1,4 @@
-"""How soon a notebook can work: stock kernels, aligned ones, and one from the spare.
+"""How soon a notebook can work: stock kernels, aligned ones, and one forked from a template.
 
 python -m benchmarks.kernel_start [--rounds 8]
 """
@@ -21,7 +21,6 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from traitlets.config import Config
 
-from labext.kernels.aligned_process import AlignedProcess
 from labext.kernels.ledger import ledger
 from labext.kernels.provisioner import SamepageProvisioner
 from labext.kernels.recipe import DEFAULT_MODULES
@@ -33,8 +32,8 @@ from .readings import cpu_seconds
 from .spread import paired_differences, spread
 
 HANDOVER_TARGET = 0.2
-STOCK, ALIGNED, SPARE = "stock", "aligned, no spare", "aligned, from the spare"
-WAYS = (STOCK, ALIGNED, SPARE)
+STOCK, ALIGNED, FORKED = "stock", "aligned, for itself", "aligned, forked"
+WAYS = (STOCK, ALIGNED, FORKED)
 _READY_SECONDS = 120.0
 _QUIET_SECONDS = 0.5
 _IMPORTS = "import " + ", ".join(DEFAULT_MODULES)
@@ -44,12 +43,12 @@ Kernels are started as a Jupyter server starts them: by jupyter_client's AsyncKe
 running event loop, each with a connection file of its own. *answers* is the time from the call of
 `start_kernel` to the kernel's reply to `kernel_info_request`; *imported*, to the reply to a first
 cell that imports the course's modules (`{_IMPORTS}`). *stock* is jupyter_client's own local
-provisioner. *{ALIGNED}* has to do the whole start while the student waits; *{SPARE}* takes over the
-kernel that the server kept ready. *loop busy* is the longest time for which the server's event loop
-could do nothing else meanwhile.
+provisioner. *{ALIGNED}* has to do the whole start while the student waits; *{FORKED}* is
+forked from the template that the server keeps. *loop busy* is the longest time for which the
+server's event loop could do nothing else meanwhile.
 
-CPU seconds are those of the kernel's process until the cell's reply, with what it started. Of a
-spare those from before the start are in brackets: nobody waits for them.
+CPU seconds are those of the kernel's process until the cell's reply, with what it started. In
+brackets those of the template, which is made once for all kernels of a server: nobody waits.
 
 One run, the three ways interleaved after one uncounted round, their order turned in every round.
 Before each start the machine was left alone for half a second. Shown are medians with their
@@ -86,27 +85,26 @@ def _spec(way: str) -> KernelSpec:
 
 
 def _config(way: str) -> Config:
-    # Spares are prepared here by hand, so that none is in the way of another start.
-    return Config(
-        {"SamepageProvisioner": {"aligned": True, "spare": False}} if way != STOCK else {}
-    )
+    if way == STOCK:
+        return Config()
+    return Config({"SamepageProvisioner": {"aligned": True, "spare": way == FORKED}})
 
 
-async def _spare_ready() -> float:
+async def _template_ready() -> float:
     """Prepare one and wait for it; the CPU seconds it took."""
-    config = Config({"SamepageProvisioner": {"aligned": True, "spare": True}})
     keeper.open(_surroundings)
-    provisioner = SamepageProvisioner(kernel_id="spare", kernel_spec=_spec(SPARE), config=config)
+    provisioner = SamepageProvisioner(
+        kernel_id="template", kernel_spec=_spec(FORKED), config=_config(FORKED)
+    )
     problem = provisioner.prepare_spare(os.environ, delay=0)
     if problem is not None:
-        raise RuntimeError(f"There is no spare: {problem}")
+        raise RuntimeError(f"There is no template: {problem}")
     deadline = time.monotonic() + _READY_SECONDS
     while not keeper.ready:
         if time.monotonic() > deadline:
-            raise RuntimeError(f"There is no spare: {keeper.why}")
+            raise RuntimeError(f"There is no template: {keeper.why}")
         await asyncio.sleep(0.05)
-    spare: AlignedProcess | None = keeper._spare
-    return (cpu_seconds(spare.process.pid) or 0.0) if spare is not None else 0.0
+    return sum(cpu_seconds(template.process.pid) or 0.0 for template in keeper._templates)
 
 
 class _Pulse:
@@ -132,7 +130,7 @@ class _Pulse:
 
 async def one_start(way: str, home: Path) -> Start:
     """Start, import, end."""
-    cpu_before = await _spare_ready() if way == SPARE else 0.0
+    cpu_before = await _template_ready() if way == FORKED else 0.0
     home.mkdir()
     environment = {**os.environ, "HOME": str(home)}
     manager = AsyncKernelManager(kernel_name="python3", config=_config(way))
@@ -168,7 +166,7 @@ async def one_start(way: str, home: Path) -> Start:
         launched=launched,
         answers=answers,
         imported=imported,
-        cpu=cpu - cpu_before,
+        cpu=cpu,
         cpu_before=cpu_before,
         loop_busy=loop_busy,
     )
@@ -180,7 +178,7 @@ def _check(way: str, pid: int) -> None:
         return
     record = next(each for each in ledger.records.values() if each.pid == pid)
     found = record.alignment
-    if found is None or found.state != "aligned" or found.spare is not (way == SPARE):
+    if found is None or found.state != "aligned" or found.spare is not (way == FORKED):
         raise RuntimeError(f"This was not {way}: {found}")
 
 
@@ -214,7 +212,7 @@ def start_table(found: dict[str, list[Start]]) -> Table:
     rows = []
     for way, starts in found.items():
         cpu = spread([each.cpu for each in starts]).text()
-        if way == SPARE:
+        if way == FORKED:
             cpu += f" [{spread([each.cpu_before for each in starts]).text()}]"
         rows.append(
             [
@@ -235,7 +233,7 @@ def target_table(found: dict[str, list[Start]]) -> Table:
     """What was asked for."""
     stock = [each.imported for each in found[STOCK]]
     rows = []
-    for way in (ALIGNED, SPARE):
+    for way in (ALIGNED, FORKED):
         later = spread(paired_differences(stock, [each.imported for each in found[way]]))
         rows.append(
             [
@@ -245,10 +243,10 @@ def target_table(found: dict[str, list[Start]]) -> Table:
                 _verdict(later.median <= 0),
             ]
         )
-    handed = spread([each.answers for each in found[SPARE]])
+    handed = spread([each.answers for each in found[FORKED]])
     rows.append(
         [
-            f"{SPARE}: answers",
+            f"{FORKED}: answers",
             f"{handed.text(3)} s",
             f"below {HANDOVER_TARGET} s",
             _verdict(handed.median < HANDOVER_TARGET),
@@ -263,8 +261,8 @@ def _verdict(met: bool) -> str:
 
 def notes(found: dict[str, list[Start]]) -> Sequence[str]:
     """What else to know."""
-    worst = max(each.answers for each in found[SPARE])
-    return [f"The slowest of {len(found[SPARE])} spares answered after {worst:.3f} s."]
+    worst = max(each.answers for each in found[FORKED])
+    return [f"The slowest of {len(found[FORKED])} forked kernels answered after {worst:.3f} s."]
 
 
 def main() -> None:

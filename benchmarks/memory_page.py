@@ -28,16 +28,16 @@ again (Samepage 65 s more: its kernels give memory back after a minute of quiet)
 ways is drawn. One session before all that warms the machine.
 
 *MB per student* is memory of the machine, counted from the page tables of the kernels (`pagemap`):
-every frame once, whoever shares it, whatever KSM says. *With spare*: Samepage's servers keep a
-kernel ready for the next notebook; its memory is counted too. *Machine* is what `/proc/meminfo`
-says that the machine's private and kernel memory grew by, agent, page tables and KSM's own tables
-included (the processes that stand for the Jupyter servers are not); others on the machine count
-too. *Of the possible*: what was saved, set against what would be if every equal page were merged,
-found by hashing every page at that moment (the code of `samepage-agent estimate`). *90 % after*:
-from the last student's last cell until 90 % of that possible saving; `> n`: not when the wait
-ended. CPU: ksmd, and the agent or ksmtuned beside it, for the whole class. *At rest*: the same,
-afterwards. *Others*: what everything else on the machine used meanwhile, of a core. MB is 10^6
-bytes.
+every frame once, whoever shares it, whatever KSM says. *With template*: Samepage's servers keep the
+process that kernels are forked from; what it has besides is counted too. *Machine* is what
+`/proc/meminfo` says that the machine's private and kernel memory grew by, agent, page tables and
+KSM's own tables included (the processes that stand for the Jupyter servers are not); others on the
+machine count too. *Of the possible*: what was saved (by merging, or by being forked), set against
+what would be if every equal page were merged, found by hashing every page at that moment (the code
+of `samepage-agent estimate`). *90 % after*: from the last student's last cell until 90 % of that
+possible saving; `> n`: not when the wait ended. CPU: ksmd, and the agent or ksmtuned beside it, for
+the whole class. *At rest*: the same, afterwards. *Others*: what everything else on the machine used
+meanwhile, of a core. MB is 10^6 bytes.
 """
 
 
@@ -106,10 +106,10 @@ def memory_table(rows: Sequence[ClassResult]) -> Table:
             stage: Stage = getattr(each, name)
             base = None if stock is None else getattr(stock, name)
             share = "" if base is None else f" ({stage.kernels.frames / base.kernels.frames:.0%})"
-            spare = stage.whole.frames / each.students
+            all_of_it = stage.whole.frames / each.students
             line += [
                 _mega(stage.kernels.frames / each.students) + share,
-                _mega(spare) if stage.whole.frames != stage.kernels.frames else "-",
+                _mega(all_of_it) if stage.whole.frames != stage.kernels.frames else "-",
                 _mega(stage.machine / each.students),
                 "-" if each.letter == "a" else f"{stage.whole.reached:.0%}",
                 "-" if each.letter == "a" else _ninety(stage),
@@ -120,12 +120,12 @@ def memory_table(rows: Sequence[ClassResult]) -> Table:
         columns=(
             "way",
             "after imports",
-            "with spare",
+            "with template",
             "machine",
             "of the possible",
             "90 % after, s",
             "after the notebooks",
-            "with spare",
+            "with template",
             "machine",
             "of the possible",
             "90 % after, s",
@@ -172,7 +172,7 @@ def cost_table(rows: Sequence[ClassResult]) -> Table:
 def _how(each: ClassResult) -> str:
     if not each.aligned:
         return "stock"
-    return f"{each.aligned} of {each.students} aligned, {each.from_spare} from a spare"
+    return f"{each.aligned} of {each.students} aligned, {each.from_spare} forked from a template"
 
 
 def ratio_interval(
@@ -193,9 +193,14 @@ def ratio_interval(
 def pair_table(pairs: PairResult) -> Table:
     """Start, notebooks and garbage of paired kernels."""
     rows = [
-        ["kernel start, s", spread(pairs.start_stock).text(), spread(pairs.start_spare).text(), ""],
         [
-            "kernel start without a spare, s",
+            "kernel start, forked, s",
+            spread(pairs.start_stock).text(),
+            spread(pairs.start_spare).text(),
+            "",
+        ],
+        [
+            "kernel start without a template, s",
             spread(pairs.start_stock).text(),
             spread(pairs.start_alone).text(),
             "",
@@ -300,7 +305,7 @@ def notes(found: Results) -> list[str]:
             whole = one.whole.frames / getattr(stock, name).kernels.frames
             best = one.kernels.best / getattr(stock, name).kernels.frames
             said.append(
-                f"{count} students, after {word}: {share:.0%} of (a), with spares {whole:.0%}; "
+                f"{count} students, after {word}: {share:.0%} of (a), with templates {whole:.0%}; "
                 f"all equal pages merged it would be {best:.0%}. Target {TARGET:.0%}: "
                 f"{_verdict(share <= TARGET)}."
             )
@@ -373,10 +378,14 @@ def picture(found: Results, file: Path) -> None:
         axes[0].plot(
             counts, heights, "o-", color=colours[letter], label=f"({letter}) {mine[0].name}"
         )
-        spares = [each.after.whole.frames / each.students / 1e6 for each in mine]
-        if spares != heights:
+        templates = [each.after.whole.frames / each.students / 1e6 for each in mine]
+        if templates != heights:
             axes[0].plot(
-                counts, spares, "o:", color=colours[letter], label=f"({letter}) with its spares"
+                counts,
+                templates,
+                "o:",
+                color=colours[letter],
+                label=f"({letter}) with its templates",
             )
     axes[0].set_xticks(sorted({each.students for each in found.classes}))
     axes[0].set_xlabel("students")

@@ -2,9 +2,9 @@
 
 It stands for the student's Jupyter server: the kernel is started by jupyter_client, and where
 Samepage is used a spare is kept as that server would. Run as a program with a JSON object:
-{"provisioner", "settings", "merge", "spare", "home"}. Commands are JSON lines on standard input:
-{"do": NAME}, where NAME is a method of Student; {"do": "run", "cells": [...]}. Each is answered by
-one JSON line.
+{"provisioner", "settings", "merge", "spare", "home", "argv"}. Commands are JSON lines on standard
+input: {"do": NAME}, where NAME is a method of Student; {"do": "run", "cells": [...]}. Each is
+answered by one JSON line.
 """
 
 import contextlib
@@ -151,9 +151,10 @@ class Student:
 
     def _spec(self) -> KernelSpec:
         return KernelSpec(
-            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-            display_name="Python",
-            language="python",
+            argv=self._plan["argv"]
+            or [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            display_name="Benchmark",
+            language="python" if self._plan["argv"] is None else "other",
             metadata={"kernel_provisioner": {"provisioner_name": self._plan["provisioner"]}},
         )
 

@@ -36,13 +36,14 @@ class Way:
     """How kernels start.
 
     `merge`: opt the stock kernel in; `settings`: traitlets; `spare`: the student's server keeps
-    one kernel ready.
+    one kernel ready. `argv`: of a kernelspec, when it is not IPython's.
     """
 
     provisioner: str = "local-provisioner"
     merge: bool = False
     spare: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
+    argv: tuple[str, ...] | None = None
 
 
 class StudentFailedError(Exception):
@@ -74,6 +75,7 @@ class Seat:
             "merge": way.merge,
             "spare": way.spare,
             "home": str(home),
+            "argv": way.argv,
         }
         self._log = (folder / f"{name}.log").open("wb")
         self._process = subprocess.Popen(

@@ -188,7 +188,7 @@ def _live(soak: Soak, agent: SoakAgent, options: argparse.Namespace) -> None:
 
 
 def _check_students(soak: Soak) -> None:
-    """At most a kernel and a spare each, and nothing dead that nobody waits for."""
+    """At most a kernel and a template each, and nothing dead that nobody waits for."""
     for seat in soak.students:
         family = children_of(seat.server_pid)
         running = [pid for pid, state in family.items() if state != "Z"]
@@ -216,8 +216,9 @@ METHOD = """
 Up to {students} students at a time, each of a user of its own, come, work (arrays, tables, forks,
 process pools, subprocesses), restart their kernel, have it killed (SIGKILL), and leave, one deed
 every {pause:g} s besides what the deed takes, for {minutes:g} minutes; each student's server
-keeps a spare. Meanwhile the agent is restarted once and killed once. Whenever it rests, its saving
-is compared with `/sys/kernel/mm/ksm`, with the students' `ksm_stat` and with their page tables.
+keeps a template. Meanwhile the agent is restarted once and killed once. Whenever it rests, its
+saving is compared with `/sys/kernel/mm/ksm`, with the students' `ksm_stat` and with their page
+tables.
 """
 
 

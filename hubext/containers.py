@@ -16,9 +16,16 @@ def give_docker(spawner: Any, given: Devices) -> None:
         lend(spawner, "extra_host_config", _with_devices(own, given))
         return
 
-    async def merged(asked: Any) -> Mapping[str, Any]:
+    async def merged(asked: Any) -> Any:
         config = own(asked)
-        return _with_devices(await config if inspect.isawaitable(config) else config, given)
+        if inspect.isawaitable(config):
+            config = await config
+        try:
+            return _with_devices(config, given)
+        except TypeError as err:
+            # As it is: DockerSpawner itself says what it makes of it.
+            spawner.log.warning("Samepage: %s is given no GPU: %s", spawner.user.name, err)
+            return config
 
     lend(spawner, "extra_host_config", merged)
 
@@ -33,8 +40,14 @@ def give_swarm(spawner: Any, given: Devices) -> None:
         lend(spawner, "extra_placement_spec", place | {"constraints": constraints})
 
 
-def _with_devices(config: Mapping[str, Any], given: Devices) -> dict[str, Any]:
-    kept = [each for each in config.get("device_requests") or () if not _asks_gpu(each)]
+def _with_devices(config: Any, given: Devices) -> dict[str, Any]:
+    """TypeError: a value that is not what DockerSpawner wants there, empty or not."""
+    if not isinstance(config, Mapping):
+        raise TypeError(f"extra_host_config is {config!r}, which is no dictionary")
+    asked = config.get("device_requests")
+    if not isinstance(asked, (list, tuple, type(None))):
+        raise TypeError(f"extra_host_config has device_requests {asked!r}, which is no list")
+    kept = [each for each in asked or () if not _asks_gpu(each)]
     if given.uuids:
         # Plain keywords: DockerSpawner fills in templates and so turns docker's own type into them.
         kept.append(

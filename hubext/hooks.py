@@ -69,6 +69,8 @@ def after_stop(desk: Desk, own: Callable[[Any], Any] | None) -> Hook:
             if own is not None:
                 await _finished(own(spawner))
         finally:
+            # A hub may go on with this spawner, and set what it starts with before our hook.
+            take_back(spawner)
             await desk.release(spawner)
 
     return post_stop

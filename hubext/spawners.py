@@ -42,6 +42,8 @@ def key_of(spawner: Any, kind: SpawnerKind) -> str:
 
 
 def slug_of(spawner: Any) -> str | None:
-    """The chosen profile; None: none was chosen."""
-    slug = (spawner.user_options or {}).get("profile")
+    """The chosen profile, or the course where a hub's form has courses (deploy/swarm); None: none
+    was chosen."""
+    options = spawner.user_options or {}
+    slug = options.get("profile") or options.get("course")
     return slug if isinstance(slug, str) and slug else None

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds an image with podman or docker:
-#   images/build.sh nodeagent|singleuser|bundle [options] [-- further options of the builder]
+#   images/build.sh nodeagent|singleuser|bundle|hub [options] [-- further options of the builder]
 #     --base IMAGE         base image; default: the pinned one of images/pins.env
-#     --wheel-base IMAGE   image of the stage that builds the wheel; default: the pinned Debian, or --base for the other two
+#     --wheel-base IMAGE   image of the stage that builds the wheel; default: the pinned Debian, or --base for agent and bundle
 #     --wheel FILE         a wheel of this tree that is built already
 #     --tag NAME[:TAG]     default localhost/samepage-<image>:<version>
 #     --builder PROGRAM    podman or docker; default: the one that is there
@@ -21,7 +21,7 @@ die() {
   exit 1
 }
 image=${1:-}
-case $image in nodeagent | singleuser | bundle) shift ;; -h | --help | '') sed -n '2,15s/^# \{0,1\}//p' "$0"; exit $((${#image} ? 0 : 2)) ;; *) die "there is no image '$image'" "Give nodeagent, singleuser or bundle." ;; esac
+case $image in nodeagent | singleuser | bundle | hub) shift ;; -h | --help | '') sed -n '2,15s/^# \{0,1\}//p' "$0"; exit $((${#image} ? 0 : 2)) ;; *) die "there is no image '$image'" "Give nodeagent, singleuser, bundle or hub." ;; esac
 
 base='' wheel_base='' wheel='' tag='' builder='' unpinned=0 rstudio=0
 secrets=() more=()
@@ -59,6 +59,7 @@ debian=$(pinned "$DEBIAN_IMAGE" "$DEBIAN_DIGEST")
 case $image in
   nodeagent | bundle) base=${base:-$debian} wheel_base=${wheel_base:-$base} ;;
   singleuser) base=${base:-$(pinned "$NOTEBOOK_IMAGE" "$NOTEBOOK_DIGEST")} wheel_base=${wheel_base:-$debian} ;;
+  hub) base=${base:-$(pinned "$HUB_IMAGE" "$HUB_DIGEST")} wheel_base=${wheel_base:-$debian} ;;
 esac
 for name in "$base" "$wheel_base"; do
   case $name in

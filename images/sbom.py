@@ -32,6 +32,7 @@ _PYTHON = (
     "usr/lib/python3/dist-packages",
     "usr/local/lib/python3*/*-packages",
     "opt/jupyter/lib/python3*/site-packages",
+    "opt/jupyterhub/lib/python3*/site-packages",
     "opt/conda/lib/python3*/site-packages",
     "opt/samepage",
     "samepage/site-*",

@@ -21,6 +21,13 @@ class Samepage(LoggingConfigurable):
     def _default_agent_url(self) -> str:
         return os.environ.get("SAMEPAGE_AGENT_URL", "http://127.0.0.1:9747")
 
+    trust_agent_on_network = Bool(
+        False,
+        help="""Whether to believe an agent_url that is neither a socket nor loopback when it tells
+        which GPU processes are this user's. Only where something between here and that agent tells
+        students apart. Default: False.""",
+    ).tag(config=True)
+
     agent_timeout_seconds = Float(
         1.5,
         min=0.1,

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # How long the first spare kernel waits for the course manifest, which may be far away.
 _COURSES_SECONDS = 15.0
+# What drifts does so at a kernel's start, and the agent looks every ten seconds.
+_KERNEL_NOTES_SECONDS = 10.0
 
 
 class SamepageExtension(ExtensionApp):
@@ -55,6 +57,7 @@ class SamepageExtension(ExtensionApp):
         self._memory: Recent[ServerMemory] | None = None
         self._node: Recent[NodeAnswer] | None = None
         self._gpu: GpuView | None = None
+        self._kernel_notes: Recent[list[dict[str, Any]]] | None = None
         self._listed_apps = Recent(self._read_apps, keep_seconds=5.0)
         self._takeover: Takeover | None = None
         self._sweeping: asyncio.Task[None] | None = None
@@ -95,7 +98,9 @@ class SamepageExtension(ExtensionApp):
 
     async def status(self) -> dict[str, Any]:
         """The answer of GET status."""
-        memory, answer = await asyncio.gather(self._read_memory(), self._ask_node())
+        memory, answer, kernels = await asyncio.gather(
+            self._read_memory(), self._ask_node(), self._kernels_to_note()
+        )
         self._look_at_courses()
         self._look_at_kernels(answer.node if answer is not None else None)
         return {
@@ -109,6 +114,7 @@ class SamepageExtension(ExtensionApp):
             },
             "node": answer.node if answer is not None else None,
             "history": answer.history if answer is not None else None,
+            "kernels": kernels,
             "features": [asdict(feature) for feature in self._features.listed()],
         }
 
@@ -273,7 +279,20 @@ class SamepageExtension(ExtensionApp):
 
         node_switch.url = options.agent_url
         self._node = Recent(client.ask, options.agent_cache_seconds)
-        self._gpu = GpuView(client, partial(running_kernels, self.serverapp), self._in_thread)
+        running = partial(running_kernels, self.serverapp)
+        self._gpu = GpuView(
+            client, running, self._in_thread, anywhere=options.trust_agent_on_network
+        )
+        if "kernels" not in self._left_out:
+            from labext.kernels.ledger import ledger, notice
+            from labext.kernels.own_drift import PATH, KernelNotes
+
+            notes = KernelNotes(
+                ledger,
+                None if client.is_off else partial(client.get, PATH, word=notice.word),
+                running,
+            )
+            self._kernel_notes = Recent(notes.read, _KERNEL_NOTES_SECONDS)
 
     def _begin(self) -> None:
         """The loop runs: the server answers before the first pull begins."""
@@ -369,6 +388,15 @@ class SamepageExtension(ExtensionApp):
         states: dict[str, State] = {"ok": "ok", "error": "failed"}
         self._features.report("node", states.get(answer.state, "off"), answer.message)
         return answer
+
+    async def _kernels_to_note(self) -> list[dict[str, Any]]:
+        if self._kernel_notes is None:
+            return []
+        try:
+            return await self._kernel_notes.get()
+        except Exception as err:  # noqa: BLE001 - as in _set_up
+            self.log.warning("Samepage kernels: not compared: %s: %s", type(err).__name__, err)
+            return []
 
     def _look_at_courses(self) -> None:
         if self._service is None:

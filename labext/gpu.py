@@ -1,7 +1,8 @@
 """This user's GPUs: what the agent says of them, with the notebooks they are used by.
 
 The agent tells a user apart by the process that asks, so this server learns of its own user's
-processes and of totals, and of nobody else's.
+processes and of totals, and of nobody else's. Only an agent of this machine can tell that: what
+comes over a network may be anybody's word, and would name kernels to be shut down.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ _NOT_TOLD = (
     "The node agent does not tell this server of its own GPU use: it does so on its socket only, "
     "from this version on."
 )
+_FAR = "The node agent's address is on a network, where nobody can tell which process asks."
 _NOT_TOLD_FIX = "Ask your operator to set SAMEPAGE_AGENT_URL to the agent's --node-socket."
 
 
 class GpuView:
-    """Asks the agent, and remembers which reminders were put off."""
+    """Asks the agent, and remembers which reminders were put off. `anywhere`: believe also one that
+    is asked over a network."""
 
     def __init__(
         self,
@@ -36,12 +39,14 @@ class GpuView:
         in_thread: Callable[[Callable[[], Any]], Awaitable[Any]],
         *,
         table: ProcessTable | None = None,
+        anywhere: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
         self._kernels = kernels
         self._in_thread = in_thread
         self._table = table or LiveProcesses()
+        self._near = anywhere or client.is_here
         self._clock = clock
         self._snoozed: dict[str, float] = {}
 
@@ -49,6 +54,8 @@ class GpuView:
         """The answer of GET gpu. Raises nothing that the agent could cause."""
         if self._client.is_off:
             return _without("off", "The node agent is turned off in this server's settings.", None)
+        if not self._near:
+            return _without("not_told", _FAR, _NOT_TOLD_FIX)
         try:
             told = await self._client.get(_OWN)
             wrong = problem_of(told)

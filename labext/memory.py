@@ -97,6 +97,10 @@ def hub_limit(env: Mapping[str, str]) -> int | None:
     return limit if limit > 0 else None
 
 
+#: The script that a template (labext.kernels.template) runs; a kernel shows the stock command.
+_TEMPLATE = "/labext/kernels/aligned/start.py"
+
+
 def family_bytes(pid: int) -> int | None:
     """Memory of `pid` and its descendants in bytes. Blocks for some milliseconds (all of /proc)."""
     import psutil  # only servers without a limit pay for it
@@ -110,9 +114,12 @@ def family_bytes(pid: int) -> int | None:
     for process in family:
         try:
             info = process.memory_info()
+            template = process.ppid() == pid and _TEMPLATE in " ".join(process.cmdline())
+            # What kernels were forked from is in their numbers already.
+            own = process.memory_full_info().uss if template else info.rss - info.shared
         except (psutil.Error, OSError):
             continue  # it ended meanwhile
-        sizes.append(ProcessSize(rss_bytes=info.rss, shared_bytes=info.shared))
+        sizes.append(ProcessSize(rss_bytes=own + info.shared, shared_bytes=info.shared))
     return total(sizes)
 
 

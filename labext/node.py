@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from jsonschema import Draft202012Validator
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
@@ -122,6 +124,17 @@ class NodeClient:
         self._socket = path if scheme == "unix" else None
 
     @property
+    def is_here(self) -> bool:
+        """Whether its address can only be one of this machine: a socket, or loopback."""
+        if self._socket is not None:
+            return True
+        try:
+            host = urlsplit(self._url).hostname or ""
+            return host == "localhost" or ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+    @property
     def is_off(self) -> bool:
         """Whether the agent is not to be asked at all."""
         return not self._url
@@ -161,10 +174,13 @@ class NodeClient:
         except (WrongAnswerError, NoAnswerError) as err:
             return err
 
-    async def get(self, path: str) -> dict[str, Any]:
-        """The JSON object at `path`. Errors: WrongAnswerError, NoAnswerError."""
+    async def get(self, path: str, *, word: str | None = None) -> dict[str, Any]:
+        """The JSON object at `path`; `word` says who asks.
+
+        Errors: WrongAnswerError, NoAnswerError.
+        """
         try:
-            answer = await self._fetch(path)
+            answer = await self._fetch(path, word)
         except HTTPClientError as err:
             if err.code == 599:
                 raise WrongAnswerError(f"did not answer within {self._timeout:g} s") from err
@@ -183,12 +199,15 @@ class NodeClient:
             raise WrongAnswerError(f"answered {path} with something that is not a JSON object")
         return value
 
-    async def _fetch(self, path: str) -> HTTPResponse:
+    async def _fetch(self, path: str, word: str | None) -> HTTPResponse:
+        headers = {"Accept": "application/json"}
+        if word is not None:
+            headers["Authorization"] = f"Bearer {word}"
         wanted: dict[str, Any] = {
             "connect_timeout": self._timeout,
             "request_timeout": self._timeout,
             "follow_redirects": False,
-            "headers": {"Accept": "application/json"},
+            "headers": headers,
         }
         if self._socket is None:
             return await AsyncHTTPClient().fetch(self._url + path, **wanted)

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nodeagent import __version__
 from nodeagent.config import MODES, AgentConfig, load, resolve_paths
@@ -13,6 +14,7 @@ from nodeagent.errors import AgentError, KsmUnsupportedError
 from nodeagent.estimate.command import add_flags as estimate_flags
 from nodeagent.estimate.command import run_estimate
 from nodeagent.gpu.extender.flags import add_flags as extender_flags
+from nodeagent.http.words import lines_of
 from nodeagent.log import configure
 
 _EPILOG = """\
@@ -26,25 +28,32 @@ Exit status: 0 done, 1 failed, 2 bad setting, 3 no agent answers, 4 address in u
 would take more memory than there is."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes no flag by its beginning, nor do its commands, which are made of the same class: a flag
+    added later must not change what a unit's or a manifest's line means."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="samepage-agent",
         description="Merges equal memory of a node's notebooks, and shows what that saves.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"samepage-agent {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    places = argparse.ArgumentParser(add_help=False)
+    places = _Parser(add_help=False)
     places.add_argument("--state-dir", metavar="FOLDER", help="of KSM's original values")
     places.add_argument("--lock-file", metavar="FILE", help="one writer of KSM per machine")
     places.add_argument("--sys-root", metavar="FOLDER", help="where sysfs is (/sys)")
     places.add_argument("--proc-root", metavar="FOLDER", help="where the host's procfs is (/proc)")
-    listen = argparse.ArgumentParser(add_help=False)
+    listen = _Parser(add_help=False)
     listen.add_argument("--listen", metavar="HOST:PORT", help="address (127.0.0.1:9747)")
 
-    facts = argparse.ArgumentParser(add_help=False)
+    facts = _Parser(add_help=False)
     facts.add_argument("--facts-socket", metavar="FILE", help="between reader and tuner (none)")
     facts.add_argument("--facts-uids", metavar="UIDS", help="believed there besides root (none)")
 
@@ -186,7 +195,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _status(config, os.environ, quiet=action == "quiet")
         return _COMMANDS[command](config, os.environ, parent)
     except AgentError as err:
-        print(f"samepage-agent {command}: {err.message}. {err.fix} [{err.code}]", file=sys.stderr)
+        text = f"samepage-agent {command}: {err.message}. {err.fix} [{err.code}]"
+        print(lines_of(text), file=sys.stderr)
         return err.exit_code
     except KeyboardInterrupt:
         return 130
@@ -214,10 +224,10 @@ def _status(config: AgentConfig, env: Mapping[str, str], *, quiet: bool) -> int:
     node = ask(config.listen)
     if quiet:
         return 0
-    print(summary(node, time.time()))
+    print(lines_of(summary(node, time.time())))
     workloads = ask_workloads(resolve_paths(config, env)[0])
     if workloads is not None:
-        print(workload_lines(workloads))
+        print(lines_of(workload_lines(workloads)))
     return 0
 
 
@@ -226,9 +236,9 @@ def _check(config: AgentConfig, env: Mapping[str, str], parent: int) -> int:
 
     found = findings(config, *resolve_paths(config, env))
     for finding in found:
-        print(f"{finding.verdict:<5}{finding.topic}: {finding.text}")
+        print(lines_of(f"{finding.verdict:<5}{finding.topic}: {finding.text}"))
         if finding.fix is not None:
-            print(f"     -> {finding.fix}")
+            print(lines_of(f"     -> {finding.fix}"))
     return 1 if any(finding.verdict == "fail" for finding in found) else 0
 
 

@@ -6,11 +6,14 @@ import sys
 import time
 from typing import Literal
 
+from nodeagent.http.words import one_line
+
 LogFormat = Literal["text", "json"]
 
 
 class _TextFormatter(logging.Formatter):
-    """`2026-01-31T10:00:00 info ksm: message`, always on one line."""
+    """`2026-01-31T10:00:00 info ksm: message`, always on one line, without a terminal's commands:
+    it tells names of pods and cgroups."""
 
     def format(self, record: logging.LogRecord) -> str:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.created))
@@ -18,7 +21,9 @@ class _TextFormatter(logging.Formatter):
         text = record.getMessage()
         if record.exc_info:
             text = f"{text} {self.formatException(record.exc_info)}"
-        return f"{stamp} {record.levelname.lower()} {topic}: {' | '.join(text.splitlines())}"
+        return one_line(
+            f"{stamp} {record.levelname.lower()} {topic}: {' | '.join(text.splitlines())}"
+        )
 
 
 class _JsonFormatter(logging.Formatter):

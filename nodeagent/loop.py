@@ -11,6 +11,7 @@ from nodeagent.gpu.model import GpuReader
 from nodeagent.gpu.monitor import GpuMonitor
 from nodeagent.history import History, Point
 from nodeagent.host import HostMemory, read_memory
+from nodeagent.kernels.renew import DonorAdvice
 from nodeagent.kernels.switches import ALL_ON, Switches
 from nodeagent.ksm.control import KsmController, KsmReport
 from nodeagent.view import NodeStatus
@@ -55,6 +56,7 @@ class Agent:
         self._version = version
         self._node = node
         self._switches = switches
+        self._donors = DonorAdvice()
         self._clock = clock
         self._wall_clock = wall_clock
 
@@ -94,6 +96,8 @@ class Agent:
             self.read_seconds = self._clock() - started
         now = self._wall_clock()
         self.problem = None
+        kernels = None if report.sample is None else report.sample.kernels
+        self._donors.look(kernels, self._clock())
         self.status = NodeStatus(
             version=self._version,
             node=self._node,
@@ -103,6 +107,7 @@ class Agent:
             memory=memory,
             gpus=gpus,
             switches=self._switches,
+            donor_restarts=self._donors.number,
         )
         self.history.add(
             Point(
@@ -112,6 +117,10 @@ class Agent:
                 ksmd_cpu_ratio=report.cpu_ratio,
             )
         )
+
+    async def donor_restarts(self) -> int:
+        """How often donors should have been started anew."""
+        return self._donors.number
 
     @property
     def healthy(self) -> str | None:

@@ -13,6 +13,7 @@ from nodeagent.gpu.reader import LIBRARY, library_loads
 from nodeagent.host import find_process, read_memory
 from nodeagent.http.app import bind
 from nodeagent.kernels.count import KernelCount, sentence
+from nodeagent.kernels.donate import FIX, donor_sentence
 from nodeagent.ksm.decide import HOLD_AT
 from nodeagent.ksm.lock import KsmLock
 from nodeagent.ksm.sources import facts_of
@@ -270,6 +271,14 @@ def _kernels(seen: KernelCount | None) -> list[Finding]:
             else None,
         )
         for image in (seen.images if seen is not None else ())
+    ] + [
+        Finding(
+            verdict="warn" if donor.state in ("drifted", "stock") else "ok",
+            topic="donors",
+            text=donor_sentence(donor),
+            fix=FIX if donor.state in ("drifted", "stock") else None,
+        )
+        for donor in (seen.donors if seen is not None else ())
     ]
 
 

@@ -15,6 +15,7 @@ from nodeagent.coursecache.folder import CacheFolder
 from nodeagent.coursecache.keeper import CourseKeeper
 from nodeagent.coursecache.pace import Pace
 from nodeagent.coursecache.sources import configured
+from nodeagent.donors.follow import follow
 from nodeagent.donors.keep import DonorKeeper, DonorPlan
 from nodeagent.errors import AgentError
 from nodeagent.gpu.build import build_monitor
@@ -181,7 +182,10 @@ async def _serve(
         peers = Peers()
         servers.append(serve(build_app(agent, listen=_LOCAL, peers=peers), node_socket, peers))
     donors = _donors(config, env)
-    tasks = [] if donors is None else [asyncio.create_task(donors.run(stop))]
+    tasks = []
+    if donors is not None:
+        tasks.append(asyncio.create_task(donors.run(stop)))
+        tasks.append(asyncio.create_task(follow(agent.donor_restarts, donors, stop)))
     if (publish := publishing(config, env, agent.gpu_monitor, stop)) is not None:
         tasks.append(asyncio.create_task(publish))
     keeping = None if keeper is None else asyncio.create_task(keeper.run(stop))

@@ -11,6 +11,7 @@ from nodeagent.errors import AgentError
 from nodeagent.http.app import PRIVATE_SOCKET
 from nodeagent.http.words import age_text, bytes_text, percent_text
 from nodeagent.kernels.count import ImageCount, sentence
+from nodeagent.kernels.donate import FIX
 
 _TIMEOUT = 5.0
 
@@ -87,6 +88,8 @@ def workload_lines(found: dict[str, Any], most: int = 20) -> str:
     if len(found["workloads"]) > most:
         lines.append(f"and {len(found['workloads']) - most} more")
     lines += image_lines(found.get("images", []))
+    lines += unlike_lines(found.get("unlike_kernels", []), most)
+    lines += donor_lines(found.get("donor_kernels", []))
     for limit in found["limits"]:
         if limit["near"]:
             lines.append(
@@ -102,6 +105,32 @@ def image_lines(images: list[dict[str, Any]]) -> list[str]:
     return [
         sentence(ImageCount(**(image | {"causes": tuple(image["causes"])}))) for image in images
     ]
+
+
+def unlike_lines(unlike: list[dict[str, Any]], most: int) -> list[str]:
+    """Whose kernels are not aligned alike, and why. Pure."""
+    words = {"drifted": "drifted", "refused": "could not be aligned", "unsuited": "started stock"}
+    lines = [
+        f"{each['kind']} {each['name']}: {each['kernels']} of {each['image']} "
+        f"{words.get(each['state'], each['state'])}: {each['cause']}"
+        for each in unlike[:most]
+    ]
+    return lines + ([f"and {len(unlike) - most} more"] if len(unlike) > most else [])
+
+
+def donor_lines(donors: list[dict[str, Any]]) -> list[str]:
+    """Donors that donate next to nothing, and what to do. Pure."""
+    lines = [
+        f"donor {each['pid']} {_DONORS[each['state']]}"
+        + (f" {each['image']}" if each["image"] else "")
+        + f": {each['cause']}"
+        for each in donors
+        if each["state"] in _DONORS
+    ]
+    return lines + ([f"{FIX}."] if lines else [])
+
+
+_DONORS = {"drifted": "holds other pages than the kernels of", "stock": "is not aligned"}
 
 
 def summary(node: dict[str, Any], now: float) -> str:

@@ -11,7 +11,13 @@ from nodeagent.gpu.model import GpuReport
 from nodeagent.history import Point
 from nodeagent.host import HostMemory
 from nodeagent.kernels.switches import ALL_ON, Switches
-from nodeagent.kernels.view import node_kernels, operator_kernels
+from nodeagent.kernels.view import (
+    node_donors,
+    node_kernels,
+    operator_donors,
+    operator_kernels,
+    operator_unlike,
+)
 from nodeagent.ksm.accounts import Account, account, by_container, by_user, saved_ratio
 from nodeagent.ksm.control import KsmReport
 from nodeagent.ksm.decide import HOLD_AT
@@ -30,6 +36,8 @@ class NodeStatus:
     memory: HostMemory
     gpus: GpuReport
     switches: Switches = ALL_ON
+    donor_restarts: int = 0
+    """How often donors were asked to start anew."""
 
 
 def node_json(status: NodeStatus) -> dict[str, Any]:
@@ -75,6 +83,7 @@ def node_json(status: NodeStatus) -> dict[str, Any]:
             "cow_faults": sample.cow_faults,
         },
         "kernels": node_kernels(status.switches, None if sample is None else sample.kernels),
+        "donors": node_donors(None if sample is None else sample.kernels, status.donor_restarts),
         "gpus": asdict(status.gpus) | {"devices": [asdict(gpu) for gpu in status.gpus.devices]},
     }
 
@@ -102,6 +111,8 @@ def workloads_json(status: NodeStatus) -> dict[str, Any]:
         else [{"uid": uid} | _sums(sums) for uid, sums in by_user(sample).items()],
         "settled": report.phase not in ("burst", "settle"),
         "images": operator_kernels(None if sample is None else sample.kernels),
+        "unlike_kernels": operator_unlike(None if sample is None else sample.kernels),
+        "donor_kernels": operator_donors(None if sample is None else sample.kernels),
         "workloads": [
             {
                 "kind": share.owner.kind,

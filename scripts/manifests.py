@@ -29,7 +29,6 @@ import yaml
 ROOT = Path(__file__).parents[1]
 BASE = ROOT / "deploy/kustomize/base"
 GPU = ROOT / "deploy/kustomize/overlays/gpu"
-SECCOMP = ROOT / "deploy/kustomize/overlays/seccomp"
 COMPONENTS = ROOT / "deploy/kustomize/components"
 CHART = ROOT / "deploy/helm/samepage"
 Z2JH = ROOT / "deploy/z2jh/values.yaml"
@@ -262,11 +261,12 @@ def placed(text: str, name: str) -> str:
     """Where a DaemonSet beside the agent's runs, and with which secret its image is pulled."""
     selector = block(text, "      nodeSelector:")
     own = "        kubernetes.io/arch: amd64\n"
+    chosen_arch = "        kubernetes.io/arch: {{ .Values.seccomp.arch }}\n"
     chosen = given("nodeSelector", "nodeSelector", 6)
     if own in selector:
         chosen = (
             "      nodeSelector:\n"
-            + own
+            + chosen_arch
             + (
                 "        {{- with .Values.nodeSelector }}\n"
                 "        {{- toYaml . | nindent 8 }}\n        {{- end }}\n"
@@ -559,8 +559,8 @@ def course_cache() -> dict[str, str]:
 
 
 def seccomp() -> dict[str, str]:
-    """The chart's template that puts the seccomp profile on the nodes, from its overlay."""
-    text = (SECCOMP / "installer.yaml").read_text(encoding="utf-8")
+    """The chart's template that puts the seccomp profile on the nodes, from its component."""
+    text = (COMPONENTS / "seccomp/installer.yaml").read_text(encoding="utf-8")
     text = swapped(
         placed(text, "seccomp"),
         [
@@ -700,7 +700,7 @@ def schema() -> dict[str, Any]:
                     "localhostProfile": text,
                 }
             ),
-            "seccomp": exact({"profile": {"type": "string"}}),
+            "seccomp": exact({"profile": {"type": "string"}, "arch": {"enum": ["amd64", "arm64"]}}),
             "gpuPublish": exact({"enabled": {"type": "boolean"}}),
             "gpu": exact(
                 {

@@ -30,7 +30,7 @@ write() { # write NAME VALUE
   sed -i "s|^$1=.*|$1=$2|" "$file"
   say "$1=$2"
 }
-for name in DEBIAN NOTEBOOK; do
+for name in DEBIAN NOTEBOOK HUB; do
   image=${name}_IMAGE
   if seen=$(digest "${!image}") && [[ $seen =~ ^sha256:[0-9a-f]{64}$ ]]; then
     write "${name}_DIGEST" "$seen"

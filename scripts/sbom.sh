@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes the bills of materials that lie in the built images into dist/: scripts/sbom.sh [IMAGE ...]
-# IMAGE: nodeagent, singleuser, bundle (default: all that are built), as images/build.sh tags them. BUILDER: podman or docker.
+# IMAGE: nodeagent, singleuser, bundle, hub (default: all that are built), as images/build.sh tags them. BUILDER: podman or docker.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 builder=${BUILDER:-}
@@ -10,7 +10,7 @@ fi
 [ -n "$builder" ] || { echo "scripts/sbom.sh: neither podman nor docker is installed" >&2; exit 1; }
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
 given=$#
-[ "$given" -gt 0 ] || set -- nodeagent singleuser bundle
+[ "$given" -gt 0 ] || set -- nodeagent singleuser bundle hub
 mkdir -p dist
 found=0
 for image in "$@"; do

@@ -69,7 +69,9 @@ def flattened(profile: Mapping[str, Any], arch: str) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> int:
     """Exit status 1: the profile cannot be used, and why."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0], allow_abbrev=False
+    )
     parser.add_argument("default", type=Path)
     parser.add_argument("--arch", choices=sorted(ARCHITECTURES), default="amd64")
     given = parser.parse_args(arguments)

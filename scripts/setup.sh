@@ -157,26 +157,47 @@ mapfile -t front < <(find labext/lab \( -path '*/node_modules' -o -path '*/lib' 
 npm_ci() {
   if changed "$2" "$1/package.json" "$1/package-lock.json" || [ ! -d "$1/node_modules" ]; then
     say "npm packages of $1"
-    (cd "$1" && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error) ||
+    # A download that stands still is begun again after a minute; npm's own patience is five.
+    (cd "$1" && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error --fetch-timeout=60000 --fetch-retries=4) ||
       die "npm ci failed in $1 (see above)." "Is the npm registry reachable from here?"
     stamp "$2"
   fi
 }
+# pip works beside what stands here; `pip_done SENTENCE` waits for it. Ctrl-C reaches only what stands here.
+pip_job=''
+pip_beside() {
+  "$venv/bin/python" -m pip --disable-pip-version-check -q "$@" &
+  pip_job=$!
+}
+pip_done() {
+  local job=$pip_job
+  pip_job=''
+  wait "$job" || die "$1 (see above)." "Is PyPI reachable from here? pip's own settings (pip config) are honoured."
+}
+trap '[ -z "$pip_job" ] || kill "$pip_job" 2>/dev/null || true' EXIT
+
+extras=notebook,nodeagent,demo
+all=$extras,dev
+constraints=()
+[ ! -f constraints.txt ] || constraints=(-c constraints.txt)
+# What the tests need contains what the demo needs: whichever comes second has nothing to install.
+if [ "$goal" != demo ] || ! changed "pip-$all" pyproject.toml constraints.txt; then extras=$all; fi
+fresh=no
+if changed "pip-$extras" pyproject.toml constraints.txt; then
+  say "Python packages [$extras] (a minute or two the first time)"
+  # What the distribution imports, and what it is built with; itself when there is an extension for it to carry.
+  imports='
+import sys, tomllib
+with open("pyproject.toml", "rb") as file:
+    extras = tomllib.load(file)["project"]["optional-dependencies"]
+print("\n".join(sorted({each for name in sys.argv[1].split(",") for each in extras[name]})))'
+  mapfile -t imported < <("$venv/bin/python" -c "$imports" "$extras")
+  pip_beside install "${constraints[@]}" 'jupyter-builder>=1.2,<2' 'hatchling>=1.27' 'hatch-jupyter-builder>=0.9' editables "${imported[@]}"
+  fresh=yes
+fi
 npm_ci labext/lab npm
 # JupyterHub's proxy, for the tests behind a real hub.
 [ "$goal" = demo ] || npm_ci tests/hub npm-hub
-
-extras=notebook,nodeagent,demo
-[ "$goal" = demo ] || extras=$extras,dev
-constraints=()
-[ ! -f constraints.txt ] || constraints=(-c constraints.txt)
-if changed "pip-$extras" pyproject.toml constraints.txt || [ ! -f "$stamps/pip-$extras" ]; then
-  say "Python packages [$extras] (a minute or two the first time)"
-  # The build tool first: the extension must exist before the distribution that carries it is installed.
-  pip install "${constraints[@]}" 'jupyter-builder>=1.2,<2' 'hatchling>=1.27' 'hatch-jupyter-builder>=0.9' editables
-  rm -f "$stamps/front"
-  fresh=yes
-fi
 if changed front "${front[@]}" || [ ! -f labext/labextension/package.json ]; then
   say "JupyterLab extension"
   (cd labext/lab && PATH=$venv/bin:$PATH npm run --silent build:prod >"$stamps/build.log" 2>&1) || {
@@ -187,11 +208,11 @@ if changed front "${front[@]}" || [ ! -f labext/labextension/package.json ]; the
   stamp front
 fi
 link=$venv/share/jupyter/labextensions/jupyter-samepage
-if [ "${fresh:-}" = yes ]; then
+if [ "$fresh" = yes ]; then
+  pip_done "pip could not install the Python packages"
   # Through the link of an earlier install pip would write into the checkout.
   rm -rf "$link"
-  pip install "${constraints[@]}" --no-build-isolation -e ".[$extras]" ||
-    die "pip could not install the Python packages (see above)." "Is PyPI reachable from here? pip's own settings (pip config) are honoured."
+  pip install "${constraints[@]}" --no-build-isolation -e ".[$extras]" || die "pip could not install this checkout (see above)."
   changed "pip-$extras" pyproject.toml constraints.txt || true
   stamp "pip-$extras"
 fi

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -219,6 +219,39 @@ def visible(courses: Iterable[Course], groups: Iterable[str]) -> tuple[Course, .
     return tuple(one for one in courses if not one.groups or own & set(one.groups))
 
 
+class GpuProfiles(Mapping[str, Any]):
+    """Course -> what it asks of a GPU, where the hub gives them out; read again as the courses are.
+
+    `hubext.Gpus(profiles=GpuProfiles("/etc/samepage/courses", hubext.GpuProfile), ...)`. A course
+    that asks for what cannot be had is left out and named in the hub's log: it starts without.
+    """
+
+    def __init__(self, folder: str | Path, make: Callable[..., Any]) -> None:
+        self._folder = Path(folder)
+        self._make = make
+
+    def _read(self) -> dict[str, Any]:
+        found = {}
+        for one in read(self._folder):
+            if not one.gpu_count:
+                continue
+            want = one.gpu_want or ("exclusive" if one.gpu_count > 1 else "share")
+            try:
+                found[one.id] = self._make(memory=one.gpu_memory, want=want, gpus=one.gpu_count)
+            except ValueError as err:
+                log.error("Course %s starts without a GPU of the hub's: %s", one.id, err)
+        return found
+
+    def __getitem__(self, course: str) -> Any:
+        return self._read()[course]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+
 def _doubled(text: str) -> str:
     # KubeSpawner fills {username} and the like into every text it is given.
     return text.replace("{", "{{").replace("}", "}}")
@@ -257,7 +290,7 @@ class KubeProfiles:
 
     def _whole(self, override: dict[str, Any], spawner: Any) -> dict[str, Any]:
         others = {
-            trait: {name: _configured(spawner, trait).get(name) for name in names}
+            trait: {name: configured(spawner, trait).get(name) for name in names}
             for trait, names in self._used.items()
         }
         return {
@@ -290,19 +323,22 @@ class KubeProfiles:
             "cpu_limit": one.cpu_limit,
             "cpu_guarantee": one.cpu_guarantee,
         }
-        usual = list(_configured(spawner, "tolerations") or ())
+        usual = list(configured(spawner, "tolerations") or ())
         override["tolerations"] = [*usual, *(_GPU_TAINTS if gpu else ())]
         # What a file leaves out is as the chart's values have it, not as at the last start.
         return override | {
-            trait: _configured(spawner, trait) if value is None else value
+            trait: configured(spawner, trait) if value is None else value
             for trait, value in plain.items()
         }
 
 
-def _configured(spawner: Any, trait: str) -> Any:
+def configured(spawner: Any, trait: str) -> Any:
     """The value of `trait` in the hub's configuration, else the class's default."""
-    for section in (type(spawner).__name__, "KubeSpawner", "Spawner"):
-        found = spawner.config.get(section, {})
-        if trait in found:
-            return found[trait]
-    return getattr(type(spawner), trait).default()
+    default = getattr(type(spawner), trait).default()
+    for cls in type(spawner).__mro__:
+        section = spawner.config.get(cls.__name__, {})
+        if trait in section:
+            found = section[trait]
+            # c.KubeSpawner.environment.update(...) is kept until somebody asks.
+            return found.get_value(default) if hasattr(found, "get_value") else found
+    return default

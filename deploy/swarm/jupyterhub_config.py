@@ -24,6 +24,8 @@ HOME_OPTIONS = dict(
     pair.split("=", 1) for pair in os.environ.get("SAMEPAGE_HOME_OPTIONS", "").split(";") if pair
 )
 TIMEOUT = int(os.environ.get("SAMEPAGE_CULL_SECONDS", "3600"))
+# Of gpus.yml: the hub gives out GPUs by what they really do, in place of Swarm's counting.
+GPU_AGENTS = os.environ.get("SAMEPAGE_HUB_GPU_AGENTS", "")
 
 HOME_DEVICE = HOME_OPTIONS.get("device")
 if HOME_DEVICE and HOME_OPTIONS.get("type") != "tmpfs" and "{username}" not in HOME_DEVICE:
@@ -82,28 +84,48 @@ class CourseSpawner(SwarmSpawner):
             *super().mounts,
         ]
 
-    async def start(self):
-        """Start the course that was chosen; without one, what the configuration says."""
+    def run_pre_spawn_hook(self):
+        """The course first, so that every pre_spawn_hook, hubext's too, adds to it."""
+        self.take_course()
+        return super().run_pre_spawn_hook()
+
+    def take_course(self):
+        """Set what the chosen course says over the configuration; without a course, that alone.
+
+        Not over what the last start had, which may be of another course. ValueError: there is none
+        of that name for this user.
+        """
         wanted = self.user_options.get("course")
         found = {one.id: one for one in self.seen()}
         if wanted and wanted not in found:
             raise ValueError(f"There is no course {wanted!r} for {self.user.name}.")
-        usual = self.config.CourseSpawner
         one = found.get(wanted) or samepage_courses.Course(id="none", title="")
-        self.image = one.image or usual.image
-        self.mem_limit = one.memory_limit or usual.mem_limit
-        self.mem_guarantee = one.memory_guarantee or usual.mem_guarantee
-        self.cpu_limit = one.cpu_limit
-        self.cpu_guarantee = one.cpu_guarantee
+
+        def usual(trait):
+            return samepage_courses.configured(self, trait)
+
+        self.image = one.image or usual("image")
+        self.mem_limit = one.memory_limit or usual("mem_limit")
+        self.mem_guarantee = one.memory_guarantee or usual("mem_guarantee")
+        self.cpu_limit = usual("cpu_limit") if one.cpu_limit is None else one.cpu_limit
+        self.cpu_guarantee = (
+            usual("cpu_guarantee") if one.cpu_guarantee is None else one.cpu_guarantee
+        )
+        # Counted by Swarm, unless the hub itself gives them out.
+        counted = {one.gpu_resource: one.gpu_count} if one.gpu_count and not GPU_AGENTS else {}
         # Images made for GPUs ask for all of the node's.
-        shown = {} if one.gpu_count else {"NVIDIA_VISIBLE_DEVICES": "void"}
-        self.environment = {**usual.environment, **shown, **one.environment}
-        gpus = {one.gpu_resource: one.gpu_count} if one.gpu_count else None
-        self.extra_resources_spec = {"generic_resources": gpus} if gpus else {}
+        shown = {} if counted else {"NVIDIA_VISIBLE_DEVICES": "void"}
+        self.environment = {**usual("environment"), **shown, **one.environment}
+        resources = dict(usual("extra_resources_spec"))
+        if counted:
+            resources["generic_resources"] = {**resources.get("generic_resources", {}), **counted}
+        self.extra_resources_spec = resources
+        place = dict(usual("extra_placement_spec"))
+        labels = [f"node.labels.{name} == {value}" for name, value in one.nodes.items()]
         self.extra_placement_spec = {
-            "constraints": [f"node.labels.{name} == {value}" for name, value in one.nodes.items()]
+            **place,
+            "constraints": [*place.get("constraints", ()), *labels],
         }
-        return await super().start()
 
 
 c.JupyterHub.spawner_class = CourseSpawner
@@ -159,3 +181,17 @@ c.JupyterHub.services = [
         ],
     }
 ]
+
+if GPU_AGENTS:
+    # In this hub's image, and after all that it may wrap.
+    import hubext
+
+    hubext.set_up(
+        c,
+        cmd=None,
+        gpus=hubext.Gpus(
+            agents=tuple(GPU_AGENTS.replace(",", " ").split()),
+            token_file=os.environ.get("SAMEPAGE_HUB_GPU_TOKEN_FILE") or None,
+            profiles=samepage_courses.GpuProfiles(COURSES, hubext.GpuProfile),
+        ),
+    )

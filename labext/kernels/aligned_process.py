@@ -10,12 +10,39 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, Self
 
 from .command import through_launcher
 from .recipe import Recipe
 
 Popen = subprocess.Popen[bytes]
+
+
+class Process(Protocol):
+    """What is used of a Popen, here and by jupyter_client."""
+
+    pid: int
+    returncode: int | None
+    stdin: Any
+    stdout: Any
+    stderr: Any
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once it has ended. Errors: subprocess.TimeoutExpired."""
+
+    def send_signal(self, sig: int) -> None:
+        """Nothing when it has ended."""
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+
+    def kill(self) -> None:
+        """SIGKILL."""
+
+
 #: jupyter_client's launch_kernel, or something that takes the same.
 Launch = Callable[..., Popen]
 
@@ -26,7 +53,8 @@ class Ready:
 
     `fingerprint`: see `aligned.fingerprint`. `dropped`: (module, why) pairs. `notes`: problems
     that do not matter to the student. `seconds`: of its last preload. `whole`: all memory is opted
-    in, not only what was there when it became ready.
+    in, not only what was there when it became ready. `unforkable`: why no kernel can be forked
+    from it; None when it can.
     """
 
     fingerprint: dict[str, Any]
@@ -34,6 +62,7 @@ class Ready:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     whole: bool = True
+    unforkable: str | None = None
 
 
 class NotAlignedError(Exception):
@@ -102,6 +131,7 @@ class Progress:
                 notes=tuple(fields["notes"]),
                 seconds=fields["seconds"],
                 whole=self.whole,
+                unforkable=fields.get("unforkable"),
             )
         return None
 
@@ -109,7 +139,7 @@ class Progress:
 class AlignedProcess:
     """A process of one recipe. Its methods block; they are for threads."""
 
-    def __init__(self, recipe: Recipe, process: Popen, line: socket.socket) -> None:
+    def __init__(self, recipe: Recipe, process: Process, line: socket.socket) -> None:
         self.recipe = recipe
         self.process = process
         self.ready: Ready | None = None
@@ -117,7 +147,7 @@ class AlignedProcess:
         self._buffer = b""
 
     @classmethod
-    def start(cls, recipe: Recipe, launch: Launch, options: dict[str, Any]) -> "AlignedProcess":
+    def start(cls, recipe: Recipe, launch: Launch, options: dict[str, Any]) -> Self:
         """Start one; `options` go to `launch`. Errors: OSError."""
         if not sys.executable:
             raise FileNotFoundError("this Python does not know its own program (sys.executable)")
@@ -204,7 +234,7 @@ class AlignedProcess:
                 raise TimeoutError
             self._line.settimeout(left)
             try:
-                piece = self._line.recv(65536)
+                piece = self._receive()
             except ConnectionError:
                 return None
             if not piece:
@@ -212,3 +242,6 @@ class AlignedProcess:
             self._buffer += piece
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode(errors="replace")
+
+    def _receive(self) -> bytes:
+        return self._line.recv(65536)

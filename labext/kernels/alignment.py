@@ -23,7 +23,6 @@ from .settings import AlignmentSettings
 from .spare import SpareKeeper
 from .surroundings import common_environment, unfit
 
-_LAUNCHER_SECONDS = 10.0
 _HANDOVER_SECONDS = 10.0
 #: What a start may ask of Popen; anything else is for the stock way.
 _PLAIN = frozenset({"env", "cwd", "independent", "kernel_id", "extra_arguments"})
@@ -102,9 +101,14 @@ def start_aligned(
     `started` learns of each process that may become the kernel. Errors: NotAlignedError, OSError;
     no process is left then.
     """
-    plain = not set(request.options) - _PLAIN
-    process = keeper.take(recipe) if plain else None
-    spare = process is not None
+    # A kernel that shall outlive the server must not depend on a template, which does not.
+    plain = not set(request.options) - _PLAIN and not request.options.get("independent")
+    try:
+        taken = keeper.take(recipe) if plain and settings.spare else None
+    except NotAlignedError as err:
+        _learn(ledger, err)
+        raise
+    process, spare = taken if taken is not None else (None, False)
     if process is None:
         options = {k: v for k, v in request.options.items() if k in _STREAMS}
         process = AlignedProcess.start(recipe, launch_kernel, options)
@@ -112,8 +116,7 @@ def start_aligned(
         started(process)
         ready = process.ready
         if ready is None:
-            limit = recipe.total_seconds * (1 + len(recipe.modules)) + _LAUNCHER_SECONDS
-            ready = process.wait_ready(time.monotonic() + min(limit, 3 * recipe.total_seconds))
+            ready = process.wait_ready(time.monotonic() + recipe.longest_seconds)
         ledger.dropped_modules.update(ready.dropped)
         report = str(report_file(request.kernel_id))
         fields = assignment(
@@ -126,8 +129,8 @@ def start_aligned(
         )
         process.assign(fields, time.monotonic() + _HANDOVER_SECONDS)
     except BaseException as err:
-        if isinstance(err, NotAlignedError) and err.module is not None:
-            ledger.dropped_modules[err.module] = err.reason
+        if isinstance(err, NotAlignedError):
+            _learn(ledger, err)
         process.discard()
         raise
     _write_fingerprint(request, ready)
@@ -139,6 +142,12 @@ def start_aligned(
         whole=ready.whole,
         report_file=report,
     )
+
+
+def _learn(ledger: KernelLedger, err: NotAlignedError) -> None:
+    """Leave out what a start has failed at."""
+    if err.module is not None:
+        ledger.dropped_modules[err.module] = err.reason
 
 
 def _environment(request: Request) -> dict[str, str]:

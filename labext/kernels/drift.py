@@ -27,6 +27,12 @@ def drift(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     found: list[str] = []
     if one.get("python") != other.get("python"):
         found.append("they run different versions of Python")
+    if one.get("prefix") != other.get("prefix"):
+        found.append(f"they are of {one.get('prefix')} and {other.get('prefix')}")
+    first, second = one.get("versions", {}), other.get("versions", {})
+    for name in sorted(set(first) & set(second)):
+        if first[name] != second[name]:
+            found.append(f"{name} is version {first[name]} and {second[name]}")
     if one.get("modules") != other.get("modules"):
         only = set(one.get("modules", ())) ^ set(other.get("modules", ()))
         found.append(

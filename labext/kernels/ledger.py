@@ -81,4 +81,5 @@ class KernelLedger:
 
 
 #: One per process: jupyter_client constructs provisioners itself, so there is nobody to pass it in.
-ledger = KernelLedger(changed=Notice(image_of(os.environ)).show)
+notice = Notice(image_of(os.environ))
+ledger = KernelLedger(changed=notice.show)

@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jupyter_client.connect import KernelConnectionInfo
 from traitlets import Bool, Float, default
 
-from .aligned_process import AlignedProcess, NotAlignedError
+from .aligned_process import AlignedProcess, NotAlignedError, Popen
 from .alignment import Request, forget, recipe_for, start_aligned, unsuited
 from .command import ipython_kernel, opt_in_survives_exec, through_boot, through_launcher
 from .courses import courses
@@ -247,7 +247,8 @@ class SamepageProvisioner(AlignmentSettings):
 
     def _adopt(self, process: AlignedProcess) -> None:
         """From here on the process is ours, for signals and for a cancelled start."""
-        self.process = process.process
+        # A forked kernel's is no Popen, and has what jupyter_client uses of one.
+        self.process = cast("Popen", process.process)
         self.pid = process.process.pid
         # It leads a session, as launch_kernel starts it.
         self.pgid = process.process.pid

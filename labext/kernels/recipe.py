@@ -25,6 +25,7 @@ DEFAULT_MODULES = (
 #: What IPython imports at a student's first completion, whatever the course: preloaded always.
 TOOLS = ("jedi",)
 _KEPT_DESCRIPTOR = 3
+_LAUNCHER_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,12 @@ class Recipe:
     layout: str = "fixed"
     usual_stack: int = 0
     merge_again: bool = False
+
+    @property
+    def longest_seconds(self) -> float:
+        """After which its preparation has failed, whatever it is doing."""
+        limit = self.total_seconds * (1 + len(self.modules)) + _LAUNCHER_SECONDS
+        return min(limit, 3 * self.total_seconds)
 
     def command(self) -> list[str]:
         """The command line that the launcher becomes."""
@@ -78,16 +85,39 @@ def assignment(
     return json.dumps(fields).encode() + b"\n"
 
 
-def private_cache(temporary: Path | None = None) -> str:
-    """A folder for caches of the preload (fonts), at the same path for all of one uid.
+def private_cache(
+    temporary: Path | None = None, environment: Mapping[str, str] = os.environ
+) -> str:
+    """A folder for caches of the preload (fonts), at the same path for all of one uid: below
+    XDG_RUNTIME_DIR, where nobody else can make it first, else below the temporary folder.
 
     Errors: OSError when somebody else owns it or others may write there.
     """
-    base = temporary if temporary is not None else Path(tempfile.gettempdir())
-    # Ten digits: the length of a path shifts the heap.
-    folder = base / f"samepage-{os.getuid():010d}"
+    user = os.getuid()
+    # As many digits as make all paths equally long: the length of a path shifts the heap.
+    digits = 10
+    base = Path(environment.get("XDG_RUNTIME_DIR", ""))
+    if _is_ours(base):
+        if base.name == str(user):
+            digits = 20 - len(base.name)
+    else:
+        base = temporary if temporary is not None else Path(tempfile.gettempdir())
+    folder = base / f"samepage-{user:0{digits}d}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    if not _is_ours(folder):
         raise PermissionError(f"{folder} is not a folder of this user alone")
     return str(folder)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether nobody else can write there, or put a link in its place."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return (
+        folder.is_absolute()
+        and stat.S_ISDIR(found.st_mode)
+        and found.st_uid == os.getuid()
+        and not found.st_mode & 0o077
+    )

@@ -187,7 +187,8 @@ def _try_aligned(stock: Stock, environment: Mapping[str, str], word: Word) -> st
         plan = {
             "modules": list(MODULES),
             "seconds": _PRELOAD_SECONDS,
-            "stack": None if layout == "fixed" else usual_stack,
+            "stack": None if layout == "fixed" else [int(layout), usual_stack],
+            "compiled": 0,
         }
         command = [stock.python, str(_SERVER), json.dumps(plan)]
         # Nothing that is loaded here reads a cache.

@@ -105,13 +105,16 @@ class AlignmentSettings(LocalProvisioner):
     spare = Bool(
         True,
         help=(
-            "Keep one aligned kernel ready per server, where its memory limit has room for it. "
-            "Default: True."
+            "Prepare one process per server, where its memory limit has room for it, and fork the "
+            "kernels from it. Default: True."
         ),
     ).tag(config=True)
 
     spare_delay_seconds = Float(
         2.0,
         min=0.0,
-        help="Seconds after a kernel's start until the next spare is prepared. Default: 2.",
+        help=(
+            "Seconds after the start of a kernel that could not be forked until a process for the "
+            "next is prepared. Default: 2."
+        ),
     ).tag(config=True)

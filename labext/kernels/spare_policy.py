@@ -1,11 +1,13 @@
-"""When a spare kernel is worth its memory. Pure."""
+"""When a template, kept ready for the next kernel, is worth its memory. Pure."""
 
 from dataclasses import dataclass
 
 _TINY_LIMIT = 1 << 30
 _LONGEST_SECONDS = 4 * 3600.0
-#: What a spare takes before anything of it is merged; measured 166 MB with the default modules.
+#: What one takes before anything of it is merged; measured 166 MB with the default modules.
 USUAL_BYTES = 160 << 20
+#: What it takes beside a kernel that was forked from it.
+BESIDE_KERNEL_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,3 +62,21 @@ def wanted(seen: Surroundings, spare: Spare | None) -> Verdict:
     if seen.available_bytes is not None and seen.available_bytes + own < 8 * USUAL_BYTES:
         return Verdict(keep=False, why="the machine is short of memory")
     return Verdict(keep=True, why="there is room for one")
+
+
+def wanted_for_kernel(seen: Surroundings, spare: None = None) -> Verdict:
+    """Whether a kernel that is wanted now shall be forked from a template made for it.
+
+    The kernel needs the memory in either case; what it writes to exists twice then.
+    """
+    if not seen.wanted:
+        return Verdict(keep=False, why="spares are switched off")
+    if not seen.node_merges:
+        return Verdict(keep=False, why="this node does not merge pages")
+    if seen.limit_bytes is not None and seen.used_bytes is not None:
+        room = seen.limit_bytes - seen.used_bytes
+        if room < 2 * USUAL_BYTES + BESIDE_KERNEL_BYTES:
+            return Verdict(keep=False, why="there is too little room below the memory limit")
+    if seen.available_bytes is not None and seen.available_bytes < 4 * USUAL_BYTES:
+        return Verdict(keep=False, why="the machine is short of memory")
+    return Verdict(keep=True, why="kernels are forked from it")

@@ -86,7 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{found.unlike / 1e6:.1f} of {found.private / 1e6:.1f} MB of process {words[0]} are unlike"
     )
     for place, size in list(found.places.items())[:12]:
-        print(f"  {size / 1e6:8.2f} MB {place}")
+        # A file's name is its owner's words, and may hold a terminal's commands.
+        shown = "".join(char if char.isprintable() else "?" for char in place)
+        print(f"  {size / 1e6:8.2f} MB {shown}")
     return 0
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from nodeagent.kernels.view import STATES
+from nodeagent.kernels.view import DONOR_STATES, STATES
 from nodeagent.loop import Agent
 
 
@@ -38,6 +38,17 @@ class KernelCollector:
             "samepage_kernels_silent_students",
             "Students whose server does not tell.",
             value=float(found.silent),
+        )
+        donors = GaugeMetricFamily(
+            "samepage_donor_kernels", "Donors' kernels beside the students'.", labels=["state"]
+        )
+        for state in DONOR_STATES:
+            donors.add_metric([state], float(found.donors_in(state)))
+        yield donors
+        yield CounterMetricFamily(
+            "samepage_donor_restarts",
+            "Times that donors were started anew, as the students' kernels had changed.",
+            value=float(status.donor_restarts),
         )
 
 

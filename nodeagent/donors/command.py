@@ -5,7 +5,8 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 
-from nodeagent.config import AgentConfig
+from nodeagent.config import Address, AgentConfig
+from nodeagent.donors.follow import asking, follow
 from nodeagent.donors.keep import DonorKeeper, DonorPlan
 from nodeagent.errors import ConfigError
 from nodeagent.log import configure
@@ -27,13 +28,14 @@ def keep_donors(
     # Settings of the agent are no part of a student's environment.
     own = {name: value for name, value in env.items() if not name.startswith("NODEAGENT_")}
     plan = DonorPlan(command=command, env=own, count=count, warm_seconds=config.donor_warm)
-    asyncio.run(_keep(plan))
+    asyncio.run(_keep(plan, config.listen))
     return os.EX_OK
 
 
-async def _keep(plan: DonorPlan) -> None:
+async def _keep(plan: DonorPlan, listen: Address) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await DonorKeeper(plan).run(stop)
+    keeper = DonorKeeper(plan)
+    await asyncio.gather(keeper.run(stop), follow(asking(listen), keeper, stop))

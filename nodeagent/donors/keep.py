@@ -44,6 +44,14 @@ class DonorKeeper:
         """Donors that are warm and frozen now."""
         self.problem: str | None = None
         """Why the last one failed; None: it did not."""
+        self._anew = asyncio.Event()
+
+    def renew(self) -> None:
+        """End those that are ready and start others in their place, one after the other: the
+        students' kernels are no longer what these hold."""
+        log.info("the students' kernels have changed: the donors are started anew")
+        ended, self._anew = self._anew, asyncio.Event()
+        ended.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; all donors have ended then."""
@@ -64,7 +72,8 @@ class DonorKeeper:
                 async with turn:
                     donor = await self._start()
                 pause = _FIRST_PAUSE
-                await self._stand(donor)
+                if await self._stand(donor, self._anew):
+                    continue
             except DonorError as err:
                 if err.message != self.problem:
                     log.warning("%s %s", err.message, err.fix)
@@ -89,12 +98,19 @@ class DonorKeeper:
         log.info("donor %d is %s", donor.pid, how)
         return donor
 
-    async def _stand(self, donor: Donor) -> None:
+    async def _stand(self, donor: Donor, anew: asyncio.Event) -> bool:
+        """Until it is to be replaced: True. DonorError: it ended by itself."""
         self.ready += 1
         self.problem = None
+        over, asked = (asyncio.create_task(each) for each in (donor.ended(), anew.wait()))
         try:
-            status = await donor.ended()
+            await asyncio.wait((over, asked), return_when=asyncio.FIRST_COMPLETED)
+            if not over.done():
+                return True
+            status = over.result()
         finally:
+            for task in (over, asked):
+                task.cancel()
             self.ready -= 1
             await donor.end()
         raise DonorError(

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from nodeagent.ksm.processes import real_uid
 from nodeagent.workloads.cgroup import parse_cgroup
 from nodeagent.workloads.owner import Owner, owner_of
 
@@ -41,8 +42,10 @@ def choose(
             line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
             groups = (folder / "cgroup").read_text(encoding="utf-8", errors="replace")
             statm = (folder / "statm").read_text(encoding="ascii").split()
-            uid = folder.stat().st_uid
+            uid = real_uid((folder / "status").read_text(encoding="utf-8", errors="replace"))
         except OSError:
+            continue
+        if uid is None:
             continue
         if command is not None and not re.search(command, line):
             continue

@@ -13,7 +13,7 @@ from nodeagent.errors import ConfigError
 from nodeagent.estimate.choose import choose
 from nodeagent.estimate.measure import Estimate, estimate
 from nodeagent.estimate.pages import EstimateError
-from nodeagent.http.words import bytes_text
+from nodeagent.http.words import bytes_text, lines_of
 
 _BAR = 30
 
@@ -64,7 +64,7 @@ def run_estimate(flags: Mapping[str, Any]) -> int:
     )
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
-    print(json.dumps(as_json(found), indent=1) if flags["json"] else as_text(found))
+    print(json.dumps(as_json(found), indent=1) if flags["json"] else lines_of(as_text(found)))
     return 0
 
 

@@ -16,6 +16,8 @@ Sharing = Literal["exclusive", "time_slicing", "mps", "unknown"]
 
 _HOURS_NEEDED = 24.0
 _BLIND_MOST = 0.25
+_DUTY_LEAST = 0.25
+"""Of the tenants' time that it was known whether they worked."""
 _WORKING_AT_ONCE = 2
 """So many may work at the same time without much harm: latency grows with each."""
 _TOO_MANY_SHARE = 0.10
@@ -87,13 +89,8 @@ def _of_group(resource: str, name: str, rows: list[Row], policy: Policy) -> Advi
     if total <= 0:
         return answer("unknown", 1, "Its memory is not known.")
     by_memory, memory_why = _by_memory(rows, total, policy)
-    working = sum(row.active_seconds for row in rows) / tenant_seconds
-    by_work = _by_work(working, policy.time_slicing_clients)
+    by_work, work_why = _by_duty(rows, tenant_seconds, policy)
     replicas = max(1, min(by_memory, by_work, policy.time_slicing_clients))
-    work_why = (
-        f"A tenant works {working:.0%} of the time: with {by_work} of them more than "
-        f"{_WORKING_AT_ONCE} work at once for at most {_TOO_MANY_SHARE:.0%} of the time."
-    )
     cap_why = f"At most {policy.time_slicing_clients} by policy."
     busy = _busy_why(rows)
     if replicas == 1:
@@ -130,6 +127,22 @@ def _by_memory(rows: list[Row], total: int, policy: Policy) -> tuple[int, str]:
     return fit, (
         f"95 % of the time a tenant holds at most {gib(usual)}: {fit} of them fit into "
         f"{gib(total)} with {gib(headroom)} kept free."
+    )
+
+
+def _by_duty(rows: list[Row], tenant_seconds: float, policy: Policy) -> tuple[int, str]:
+    """How many may share by how often they work; as if always, where that is not known."""
+    known = sum(row.duty_seconds for row in rows)
+    if known < _DUTY_LEAST * tenant_seconds:
+        return _WORKING_AT_ONCE, (
+            f"How often a tenant works was known for {known / tenant_seconds:.0%} of the time only "
+            "(MIG instances do not tell): counted as always."
+        )
+    working = sum(row.active_seconds for row in rows) / known
+    by_work = _by_work(working, policy.time_slicing_clients)
+    return by_work, (
+        f"A tenant works {working:.0%} of the time: with {by_work} of them more than "
+        f"{_WORKING_AT_ONCE} work at once for at most {_TOO_MANY_SHARE:.0%} of the time."
     )
 
 

@@ -75,7 +75,7 @@ def build_monitor(config: AgentConfig, env: Mapping[str, str]) -> GpuMonitor:
         history = HistoryFile(data / HISTORY)
         monitor.keepers.append(store.keep_snapshot)
         monitor.keepers.append(history.add)
-        monitor.closers.append(history.flush)
+        monitor.closers += [history.flush, monitor.desk.close]
     return monitor
 
 

@@ -17,6 +17,7 @@ from nodeagent.gpu.sharing.record import (
 )
 from nodeagent.gpu.sharing.request import Request
 from nodeagent.gpu.sharing.verdict import Decision
+from nodeagent.http.words import one_line
 
 
 def replay_file(name: str, *, as_json: bool, explain: bool) -> int:
@@ -48,7 +49,8 @@ def ask_file(name: str, request: str, policy: Policy, *, as_json: bool) -> int:
                     print(encode(decision))
                 else:
                     when = datetime.fromtimestamp(snapshot.taken, UTC).isoformat(" ", "seconds")
-                    print(f"line {number}: {when}: {decision.verdict}: {decision.reason}")
+                    text = f"line {number}: {when}: {decision.verdict}: {decision.reason}"
+                    print(one_line(text))
     except (OSError, UnicodeDecodeError) as err:
         raise RecordError(f"Cannot read {name}: {err}", fix="Give a file of records.") from err
     if not count:
@@ -65,7 +67,8 @@ def _replay_all(source: TextIO, *, as_json: bool, explain: bool) -> int:
         if as_json:
             print(encode(decision))
         else:
-            print("\n".join(_shown(number, record, decision, same, explain=explain)))
+            shown = _shown(number, record, decision, same, explain=explain)
+            print("\n".join(one_line(line) for line in shown))
     if not count:
         raise RecordError(
             "The record holds no decision",

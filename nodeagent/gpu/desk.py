@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from nodeagent.gpu.recorder import Recorder
 from nodeagent.gpu.sharing.decide import decide_over
 from nodeagent.gpu.sharing.ledger import Ledger, release, reserve
 from nodeagent.gpu.sharing.policy import Policy
@@ -15,7 +16,8 @@ from nodeagent.gpu.snapshot import Snapshot
 
 
 class Desk:
-    """One loop, one thread: a decision and its reservation are not interrupted by another.
+    """One loop, one thread: a decision and its reservation are not interrupted by another. `keep`
+    writes its record and is called in a thread of its own.
 
     The ledger is in memory: after a restart what was promised in the last minutes counts again when
     its container shows, and not before.
@@ -31,7 +33,7 @@ class Desk:
         self.policy = policy
         self.ledger = Ledger()
         self.verdicts: Counter[str] = Counter()
-        self._keep = keep
+        self._recorder = None if keep is None else Recorder(keep)
         self._clock = clock
         self._standing: Standing | None = None
 
@@ -48,9 +50,19 @@ class Desk:
         if hold and decision.reservations:
             self.ledger = reserve(seen, decision.reservations, seen_version=seen.version, now=now)
             held = True
-        if self._keep is not None:
-            self._keep(record_of(request, [snapshot], self.policy, now, seen, decision))
+        if self._recorder is not None:
+            self._recorder.add(record_of(request, [snapshot], self.policy, now, seen, decision))
         return decision, held
+
+    async def recorded(self) -> None:
+        """Until the decisions so far are on disk; see `Recorder.written`."""
+        if self._recorder is not None:
+            await self._recorder.written()
+
+    def close(self) -> None:
+        """Write what is not written yet."""
+        if self._recorder is not None:
+            self._recorder.close()
 
     def release(self, pod: str) -> int:
         """Give a pod's reservations back; the ledger's version."""

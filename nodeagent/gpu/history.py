@@ -28,7 +28,8 @@ class Row:
     """One GPU in one hour (`hour`: epoch seconds of its start). The maps: bin as text -> seconds.
 
     `tenants`, `active`, `users`: how many at a time; `busy`: twentieths of the GPU's time; `held`:
-    tenants' seconds by 64ths of the memory; `tenant_seconds`, `active_seconds`: of all together.
+    tenants' seconds by 64ths of the memory; `tenant_seconds`, `active_seconds`: of all together;
+    `duty_seconds`: those of the tenant seconds in which it was known whether the tenant worked.
     """
 
     hour: int
@@ -43,6 +44,7 @@ class Row:
     blind_seconds: float = 0.0
     """Its processes, or what they held, were not known."""
     tenant_seconds: float = 0.0
+    duty_seconds: float = 0.0
     active_seconds: float = 0.0
     tenants: dict[str, float] = field(default_factory=dict)
     active: dict[str, float] = field(default_factory=dict)
@@ -69,23 +71,36 @@ class Row:
             self.blind_seconds += seconds
             return
         held: Counter[str] = Counter()
-        active: set[str] = set()
+        duties: dict[str, list[float | None]] = {}
         users: set[str] = set()
         for process in tenants:
             owner = process.owner.known or f"pid {process.pid}"
             held[owner] += process.memory_bytes.known or 0
             users.add(process.user.known or owner)
-            if (process.duty_1m.known or 0) > _ACTIVE_DUTY:
-                active.add(owner)
+            duties.setdefault(owner, []).append(process.duty_1m.known)
+        if len(duties) == 1 and busy is not None:
+            # A MIG instance tells of no process; whoever is alone on it does all of its work.
+            duties = {owner: [busy] if None in each else each for owner, each in duties.items()}
+        worked = [_worked(each) for each in duties.values()]
         _count(self.tenants, len(held), seconds)
-        _count(self.active, len(active), seconds)
         _count(self.users, len(users), seconds)
+        if None not in worked:
+            _count(self.active, worked.count(True), seconds)
         self.tenant_seconds += seconds * len(held)
-        self.active_seconds += seconds * len(active)
+        self.duty_seconds += seconds * (len(worked) - worked.count(None))
+        self.active_seconds += seconds * worked.count(True)
         for amount in held.values():
             if self.total_bytes:
                 share = amount / self.total_bytes
                 _count(self.held, min(MEMORY_BINS - 1, int(share * MEMORY_BINS)), seconds)
+
+
+def _worked(duties: list[float | None]) -> bool | None:
+    """Whether a tenant with these processes worked; None: that of one is not known, and the others
+    did not."""
+    if any(duty is not None and duty > _ACTIVE_DUTY for duty in duties):
+        return True
+    return None if None in duties else False
 
 
 def _count(bins: dict[str, float], number: int, seconds: float) -> None:

@@ -92,6 +92,7 @@ class GpuMonitor:
         self._boot = boot_epoch(proc)
         self._paused_until = 0.0
         self._ticking = asyncio.Lock()
+        self._keeping = asyncio.Lock()
         self._first = asyncio.Event()
         self._asking: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -157,6 +158,12 @@ class GpuMonitor:
     def child_pid(self) -> int | None:
         """Of the process that talks to the driver."""
         return self._link.child_pid
+
+    async def keep_snoozes(self) -> None:
+        """Write the snoozed flags of now, where they are kept; one after the other."""
+        if self.snoozes is not None:
+            async with self._keeping:
+                await asyncio.to_thread(self.snoozes.write, self.watch.snoozes)
 
     async def pause(self, seconds: float) -> None:
         """Let go of the driver for so long: an open card can neither be reset nor be cut into

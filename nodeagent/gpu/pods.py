@@ -1,8 +1,11 @@
 """Pods of this node as the Kubernetes API tells them. Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+_HASH = re.compile(r"[0-9a-f]{32}")
 
 PREFIX = "samepage/"
 """Of the annotations that a hub's hook puts on its pods, and an operator on nodes."""
@@ -41,7 +44,10 @@ def parse_pod(raw: Any) -> Pod:
     user = annotations.get("hub.jupyter.org/username")
     if user is None and (label := labels.get("hub.jupyter.org/username")) is not None:
         user = unescape(label)
-    hashed = annotations.get("kubernetes.io/config.hash")
+    hashed = str(annotations.get("kubernetes.io/config.hash", ""))
+    if not _HASH.fullmatch(hashed):
+        # Whoever makes a pod writes its annotations: the UID of a neighbour's pod is no hash.
+        hashed = ""
     return Pod(
         namespace=str(meta.get("namespace", "")),
         name=str(meta.get("name", "")),

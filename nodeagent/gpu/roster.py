@@ -66,8 +66,9 @@ class Roster:
     def owner(self, seen: Seen) -> tuple[str, str | None]:
         """(the tenant's key, its user's name or None)."""
         workload = seen.workload
-        pod = self.by_container.get(workload.container_id or "") or self.by_uid.get(
-            workload.pod_uid or ""
+        # The pod first: in one that may make cgroups, a container has any id its user likes.
+        pod = self.by_uid.get(workload.pod_uid or "") or self.by_container.get(
+            workload.container_id or ""
         )
         if pod is not None:
             return pod.key, pod.user

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nodeagent.http.words import age_text, bytes_text
+from nodeagent.http.words import age_text, bytes_text, one_line
 
 DASH = "—"
 _BAR = 8
@@ -216,6 +216,7 @@ def _columns(cells: Sequence[str], widths: Sequence[int], width: int) -> str:
     parts = []
     for at, (cell, size) in enumerate(zip(cells, widths, strict=True)):
         size = size or rest
+        cell = one_line(cell)
         cell = cell if len(cell) <= size else f"{cell[: size - 1]}…"
         left = (
             at < 2 or (widths is _GPU_WIDTHS and at == 3) or (widths is _TENANT_WIDTHS and at == 2)
@@ -225,8 +226,9 @@ def _columns(cells: Sequence[str], widths: Sequence[int], width: int) -> str:
 
 
 def _cut(text: str, width: int) -> str:
+    text = one_line(text)
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, subsequent_indent="  ") or [""]
+    return textwrap.wrap(one_line(text), width, subsequent_indent="  ") or [""]

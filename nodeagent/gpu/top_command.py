@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from nodeagent.config import Address
 from nodeagent.gpu.top import Style, render, with_now
 from nodeagent.http.app import PRIVATE_SOCKET
+from nodeagent.http.words import one_line
 from nodeagent.status import NoAgentError, OverSocket
 
 _MOST_BYTES = 64 * 2**20
@@ -92,7 +93,7 @@ def _lines(source: Source, width: int, style: Style) -> list[str]:
     try:
         return render(with_now(source()), width=width, style=style)
     except NoAgentError as err:
-        return [f"{err.message}.", err.fix, time.strftime("%H:%M:%S")]
+        return [one_line(f"{err.message}."), err.fix, time.strftime("%H:%M:%S")]
 
 
 def _draw(lines: list[str], height: int, out: TextIO) -> None:

@@ -1,6 +1,7 @@
 """The Tornado application and its socket."""
 
 import logging
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from nodeagent.http.handlers import (
     NothingHandler,
     PageHandler,
 )
+from nodeagent.http.kernels import OwnKernelsHandler
 from nodeagent.http.peers import Peers, PeerServer
 from nodeagent.http.private import WorkloadMetricsHandler, WorkloadsHandler
 from nodeagent.loop import Agent
@@ -28,6 +30,8 @@ from nodeagent.loop import Agent
 log = logging.getLogger("nodeagent.http")
 
 PRIVATE_SOCKET = "agent.sock"
+SOCKET_IDLE_SECONDS = 15.0
+BODY_SECONDS = 10.0
 
 
 def _log_request(handler: web.RequestHandler) -> None:
@@ -55,6 +59,7 @@ def build_app(
             ("/healthz", HealthHandler, shared),
             ("/v1/node", NodeHandler, shared),
             ("/v1/history", HistoryHandler, shared),
+            ("/v1/kernels/me", OwnKernelsHandler, shared),
             *([] if peers is None else [("/v1/gpu/me", GpuMeHandler, shared | {"peers": peers})]),
             *([] if token is None else private_routes(shared | {"token": token})),
         ],
@@ -94,6 +99,9 @@ def bind_private(folder: Path) -> socket.socket | None:
         return None
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if folder.stat().st_uid not in (0, os.geteuid()):
+            # In a shared /tmp somebody else can make it first, and answer in our place.
+            raise PermissionError(f"{folder} belongs to another user")
         return netutil.bind_unix_socket(str(path), mode=0o600)
     except (OSError, ValueError) as err:
         log.warning("no %s: %s; the operator's numbers are not served", path, err)
@@ -145,9 +153,14 @@ def serve(
     app: web.Application, sockets: list[socket.socket], peers: Peers | None = None
 ) -> HTTPServer:
     """Start answering on the sockets. `peers`: remembers who connects."""
-    # A request has a small body or none; the limits keep a neighbour from filling its memory.
+    # A request has a small body or none; the limits keep a neighbour from filling its memory. On
+    # the node's socket every student may connect, and nobody keeps a connection between questions.
     server = PeerServer(
-        app, max_header_size=16 * 1024, max_body_size=16 * 1024, idle_connection_timeout=60
+        app,
+        max_header_size=16 * 1024,
+        max_body_size=16 * 1024,
+        idle_connection_timeout=60 if peers is None else SOCKET_IDLE_SECONDS,
+        body_timeout=BODY_SECONDS,
     )
     server.peers = peers
     server.add_sockets(sockets)

@@ -104,7 +104,7 @@ class AskHandler(GpuHandler):
 class DecideHandler(AskHandler):
     """A decision on this node's GPUs."""
 
-    def post(self) -> None:
+    async def post(self) -> None:
         """With `reserve` its reservations are kept until they expire or are released."""
         facts = self.facts()
         names = ("request", "reserve")
@@ -124,15 +124,14 @@ class DecideHandler(AskHandler):
         except LedgerMovedError as err:
             self.fail(409, "ledger-moved", str(err), "Ask again.")
             return
-        self.json(
-            json.dumps(
-                {
-                    "decision": plain(decision),
-                    "ledger_version": monitor.desk.ledger.version,
-                    "reserved": held,
-                }
-            )
-        )
+        answer = {
+            "decision": plain(decision),
+            "ledger_version": monitor.desk.ledger.version,
+            "reserved": held,
+        }
+        # What was promised can be looked up, also when the agent is killed now.
+        await monitor.desk.recorded()
+        self.json(json.dumps(answer))
 
 
 class ReleaseHandler(AskHandler):
@@ -154,7 +153,7 @@ class ReleaseHandler(AskHandler):
 class SnoozeHandler(AskHandler):
     """Leaves an owner unflagged for a while."""
 
-    def post(self) -> None:
+    async def post(self) -> None:
         """0 seconds end a former word."""
         names = ("owner", "seconds", "by")
         facts = self.facts()
@@ -171,8 +170,7 @@ class SnoozeHandler(AskHandler):
         now = time.time()
         monitor = facts[0]
         monitor.watch.snooze(Snooze(owner=owner, until=now + seconds, by=by), now)
-        if monitor.snoozes is not None:
-            monitor.snoozes.write(monitor.watch.snoozes)
+        await monitor.keep_snoozes()
         self.json(json.dumps({"until": now + seconds}))
 
 

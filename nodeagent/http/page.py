@@ -120,10 +120,13 @@ def _ksm(status: NodeStatus, points: tuple[Point, ...]) -> str:
         pairs = [
             ("Processes that opted in", _count(seen.processes)),
             ("Their private memory", bytes_text(seen.candidate_bytes)),
-            ("Net of KSM's tables", bytes_text(sample.general_profit)),
+            ("Saved, less KSM's tables", bytes_text(sample.general_profit)),
             ("ksmd, share of a core", percent_text(report.cpu_ratio)),
             ("Full scans", _count(sample.full_scans)),
-            ("Rate", f"{sample.pages_to_scan:,} pages, then {sample.sleep_millisecs:,} ms"),
+            (
+                "Scan rate",
+                f"{sample.pages_to_scan:,} pages, rest {sample.sleep_millisecs:,} ms",
+            ),
         ]
     return (
         f'<section><div class="top"><div><h2>Memory saved by merging</h2>'
@@ -159,9 +162,12 @@ def _students(status: NodeStatus) -> str:
         ("Students with kernels", _count(room.students)),
         ("Room for more", _count(room.room_for)),
         ("Private memory of each", bytes_text(room.bytes_each)),
-        ("Of it shared by nobody", bytes_text(room.unmerged_bytes_each)),
+        ("Of that, shared by nobody", bytes_text(room.unmerged_bytes_each)),
         ("The node's donors", _count(sample.donors)),
-        ("Memory limits that are close", f"{near_limits(sample):,} of {len(sample.charges):,}"),
+        (
+            "Memory limits that are close",
+            f"{near_limits(sample):,} of {len(sample.charges):,}" if sample.charges else "none set",
+        ),
         ("Uninvited processes", _count(sample.uninvited)),
     ]
     note = ""

@@ -30,3 +30,14 @@ def age_text(seconds: float) -> str:
     if whole < 7200:
         return f"{whole // 60} min"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def one_line(text: str) -> str:
+    """For a terminal: characters that are none (its commands, line ends, marks that turn the
+    direction of writing) as `?`. Names of pods, users and cgroups are other people's words."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def lines_of(text: str) -> str:
+    """The same for a text of several lines."""
+    return "\n".join(one_line(line) for line in text.split("\n"))

@@ -1,21 +1,20 @@
 """How many kernels of an image started alike, and what makes the others differ. Pure.
 
-Of the kernels of one class (image, Python, modules) the commonest fingerprint is the reference.
-Each student has one vote, so that nobody can make the others look drifted by inventing kernels.
+Of the kernels of one class (see `crowd`) what most students have is the reference.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nodeagent.kernels.table import KernelNote, Mark, Table
+from nodeagent.kernels.crowd import Crowd, Kind, alike, kind_of
+from nodeagent.kernels.differ import differences
+from nodeagent.kernels.table import KernelNote, Table
 from nodeagent.workloads.owner import Owner
 
-ALIKE = 0.8
-"""Share of equal sampled pages. Two kernels of one class have 99 %, a shifted heap leaves 8."""
 MOST_IMAGES = 20
 MOST_CAUSES = 5
-_MOST_CANDIDATES = 8
+MOST_UNLIKE = 200
 OTHERS = "others"
 
 
@@ -38,120 +37,145 @@ class ImageCount:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnlikeKernels:
+    """Kernels of one student that are not aligned alike, for the operator."""
+
+    kind: str
+    name: str
+    """Of the owner."""
+    image: str
+    state: str
+    """drifted, refused or unsuited."""
+    kernels: int
+    cause: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """A kernel that drifted from most of its class, for the student whose server asks."""
+
+    asker: str
+    kernel: str
+    code: str
+    """Of `differ`."""
+    name: str
+    """"" where the name is not from this kernel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DonorKernel:
+    """A donor's kernel beside the students'. `pid`: of the process that tells."""
+
+    pid: int
+    state: str
+    """alike; drifted: unlike most students' kernels; stock: not aligned; alone: nobody to compare
+    with."""
+    image: str
+    """The students' image that it was compared with; "": none."""
+    cause: str
+    """"": alike or alone."""
+    students: int
+    """Who agree on what it was compared with."""
+    asked: str
+    """Hash of what it was compared with: another value after a restart is worth another look."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class KernelCount:
     """Of the whole node. `silent`: students whose server tells nothing, or may not be read."""
 
     images: tuple[ImageCount, ...]
     silent: int
+    unlike: tuple[UnlikeKernels, ...] = ()
+    told: tuple[Told, ...] = ()
+    donors: tuple[DonorKernel, ...] = ()
 
     def total(self, name: str) -> int:
         """Sum of one of the counts over all images."""
         return sum(getattr(image, name) for image in self.images)
 
-
-def shared_pages(one: Mark, other: Mark) -> float | None:
-    """Share of equal sampled pages, 0 to 1; None: one of them has no sample."""
-    if not one.pages or not other.pages:
-        return None
-    equal = sum(a == b for a, b in zip(one.pages, other.pages, strict=False))
-    return equal / max(len(one.pages), len(other.pages))
+    def donors_in(self, state: str) -> int:
+        """Donors' kernels in a state."""
+        return sum(donor.state == state for donor in self.donors)
 
 
-def differences(mark: Mark, reference: Mark) -> list[str]:
-    """What the preload of `mark` saw that the reference did not, in words."""
-    found: list[str] = []
-    only = sorted(set(reference.modules) - set(mark.modules))
-    if only:
-        found.append(f"{', '.join(only)} was not preloaded")
-    for folder in sorted(mark.folders.keys() | reference.folders.keys()):
-        if folder not in reference.folders:
-            found.append(f"{folder} is on its sys.path and on nobody else's")
-        elif folder not in mark.folders:
-            found.append(f"{folder} is missing on its sys.path")
-        elif mark.folders[folder] != reference.folders[folder]:
-            found.append(f"{folder} has other files in it")
-    found += [
-        f"the variable {name} is another one"
-        for name in sorted(mark.environment.keys() | reference.environment.keys())
-        if mark.environment.get(name) != reference.environment.get(name)
-    ]
-    return found or ["its memory is laid out differently, for no reason that was noted"]
+class Survey:
+    """The tables of one reading, by image and class."""
+
+    def __init__(self, tables: Iterable[tuple[Owner, Table]]) -> None:
+        self.tables = tuple(tables)
+        by_image: dict[str, list[tuple[Owner, KernelNote]]] = {}
+        for owner, table in self.tables:
+            for note in table.kernels:
+                by_image.setdefault(name_of(table, note), []).append((owner, note))
+        self.crowds: dict[tuple[str, Kind], Crowd] = {}
+        counted = [self._image(name, notes) for name, notes in by_image.items()]
+        counted.sort(key=lambda each: (-_size(each[0]), each[0].image))
+        images = [image for image, _ in counted]
+        shown, rest = images[:MOST_IMAGES], images[MOST_IMAGES:]
+        if rest:
+            names = ("alike", "drifted", "refused", "unsuited", "off")
+            sums = {name: sum(getattr(image, name) for image in rest) for name in names}
+            shown.append(ImageCount(image=OTHERS, **sums))
+        unlike = [each for _, found in counted for each in found]
+        self.count = KernelCount(images=tuple(shown), silent=0, unlike=tuple(unlike[:MOST_UNLIKE]))
+
+    def _image(
+        self, name: str, notes: Sequence[tuple[Owner, KernelNote]]
+    ) -> tuple[ImageCount, list[UnlikeKernels]]:
+        states = Counter(note.state for _, note in notes)
+        causes: Counter[str] = Counter()
+        unlike: Counter[tuple[Owner, str, str]] = Counter()
+        classes: dict[Kind, list[tuple[Owner, KernelNote]]] = {}
+        for owner, note in notes:
+            if note.mark is not None and note.state == "aligned":
+                classes.setdefault(kind_of(note, note.mark), []).append((owner, note))
+            elif note.reason is not None and note.state != "off":
+                causes[note.reason] += 1
+                unlike[owner, note.state, note.reason] += 1
+        drifted = 0
+        for kind, found in classes.items():
+            marks = [(owner, note.mark) for owner, note in found if note.mark is not None]
+            crowd = self.crowds[name, kind] = Crowd(marks)
+            for owner, mark in marks:
+                if not alike(mark, crowd.reference):
+                    drifted += 1
+                    words = [each.words for each in differences(mark, crowd.reference)]
+                    causes.update(words[:MOST_CAUSES])
+                    unlike[owner, "drifted", words[0]] += 1
+        image = ImageCount(
+            image=name,
+            alike=states["aligned"] - drifted,
+            drifted=drifted,
+            refused=states["refused"],
+            unsuited=states["unsuited"],
+            off=states["off"],
+            causes=tuple(cause for cause, _ in causes.most_common(MOST_CAUSES)),
+        )
+        return image, [
+            UnlikeKernels(
+                kind=owner.kind, name=owner.name, image=name, state=state, kernels=n, cause=cause
+            )
+            for (owner, state, cause), n in unlike.items()
+        ]
 
 
-def count(tables: Iterable[tuple[Owner, Table]], *, silent: int = 0) -> KernelCount:
+def count(tables: Iterable[tuple[Owner, Table]]) -> KernelCount:
     """Over all servers of the node."""
-    by_image: dict[str, list[tuple[Owner, KernelNote]]] = {}
-    for owner, table in tables:
-        for note in table.kernels:
-            by_image.setdefault(_name(table, note), []).append((owner, note))
-    counted = sorted(
-        (_image(name, notes) for name, notes in by_image.items()),
-        key=lambda image: (-_size(image), image.image),
-    )
-    shown, rest = counted[:MOST_IMAGES], counted[MOST_IMAGES:]
-    if rest:
-        names = ("alike", "drifted", "refused", "unsuited", "off")
-        sums = {name: sum(getattr(image, name) for image in rest) for name in names}
-        shown.append(ImageCount(image=OTHERS, **sums))
-    return KernelCount(images=tuple(shown), silent=silent)
+    return Survey(tables).count
 
 
-def _name(table: Table, note: KernelNote) -> str:
+def name_of(table: Table, note: KernelNote) -> str:
+    """The image of a kernel as its hub calls it, else its Python."""
     if table.image:
         return table.image
-    return f"Python {note.mark.python}" if note.mark is not None else "not told"
+    if note.mark is None:
+        return "not told"
+    return f"Python {note.mark.tag}" + (f" in {note.mark.prefix}" if note.mark.prefix else "")
 
 
 def _size(image: ImageCount) -> int:
     return image.alike + image.drifted + image.refused + image.unsuited + image.off
-
-
-def _image(name: str, notes: Sequence[tuple[Owner, KernelNote]]) -> ImageCount:
-    states = Counter(note.state for _, note in notes)
-    causes: Counter[str] = Counter()
-    classes: dict[tuple[str, frozenset[str]], list[tuple[Owner, Mark]]] = {}
-    for owner, note in notes:
-        if note.mark is not None and note.state == "aligned":
-            # A dropped module makes a kernel drift; it does not make a class of its own.
-            wanted = frozenset((*note.mark.modules, *note.dropped))
-            classes.setdefault((note.mark.python, wanted), []).append((owner, note.mark))
-        elif note.reason is not None and note.state != "off":
-            causes[note.reason] += 1
-    drifted = 0
-    for marks in classes.values():
-        reference = _commonest(marks)
-        for _, mark in marks:
-            if not _alike(mark, reference):
-                drifted += 1
-                causes.update(differences(mark, reference)[:MOST_CAUSES])
-    return ImageCount(
-        image=name,
-        alike=states["aligned"] - drifted,
-        drifted=drifted,
-        refused=states["refused"],
-        unsuited=states["unsuited"],
-        off=states["off"],
-        causes=tuple(cause for cause, _ in causes.most_common(MOST_CAUSES)),
-    )
-
-
-def _alike(one: Mark, other: Mark) -> bool:
-    share = shared_pages(one, other)
-    return one.layout == other.layout if share is None else share >= ALIKE
-
-
-def _commonest(marks: Sequence[tuple[Owner, Mark]]) -> Mark:
-    voters: dict[str, set[Owner]] = {}
-    first: dict[str, Mark] = {}
-    for owner, mark in marks:
-        voters.setdefault(mark.layout, set()).add(owner)
-        first.setdefault(mark.layout, mark)
-    candidates = sorted(voters, key=lambda layout: (-len(voters[layout]), layout))
-    best = max(
-        candidates[:_MOST_CANDIDATES],
-        key=lambda layout: len({owner for owner, mark in marks if _alike(mark, first[layout])}),
-    )
-    return first[best]
 
 
 def sentence(image: ImageCount) -> str:

@@ -13,7 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nodeagent.kernels.count import KernelCount, count
+from nodeagent.kernels.ask import Answers
+from nodeagent.kernels.count import KernelCount, Survey
+from nodeagent.kernels.donate import compared
 from nodeagent.kernels.table import MOST_BYTES, Table, parse
 from nodeagent.ksm.processes import Member
 from nodeagent.workloads.owner import Owner
@@ -77,7 +79,8 @@ class Tables:
         self._read: dict[tuple[int, int], _Read] = {}
         self._met: set[tuple[int, int]] = set()
         self._allowance = _Allowance()
-        self._counted: tuple[list[tuple[Owner, Table]], KernelCount] | None = None
+        self._surveyed: Survey | None = None
+        self._answers = Answers()
 
     def read(self, members: Iterable[Member], now: float) -> KernelCount | None:
         """Of the servers of these processes. None: this kernel has no memory files."""
@@ -85,17 +88,38 @@ class Tables:
             return None
         owners: dict[str, Owner] = {}
         students: set[Owner] = set()
+        donors: set[str] = set()
         for member in members:
-            if member.donor:
-                continue
-            students.add(member.owner)
+            if not member.donor:
+                students.add(member.owner)
             for pid in (str(member.pid), self._parent(member.pid)):
                 if pid is not None:
                     owners.setdefault(pid, member.owner)
+                    if member.donor:
+                        donors.add(pid)
+        told = self._told(owners, now)
+        mine = [(owner, table) for pid, owner, table in told if pid not in donors]
+        silent = len(students - {owner for owner, _ in mine})
+        basis = tuple(_one_each(mine))
+        if self._surveyed is None or self._surveyed.tables != basis:
+            self._surveyed = Survey(basis)
+        survey = self._surveyed
+        return replace(
+            survey.count,
+            silent=silent,
+            told=self._answers.renew(survey, now),
+            donors=compared(
+                survey,
+                [(int(pid), table) for pid, _, table in told if pid in donors][:_MOST_TABLES],
+            ),
+        )
+
+    def _told(self, owners: dict[str, Owner], now: float) -> list[tuple[str, Owner, Table]]:
+        """Each table that one of these processes holds, once."""
         self._met = set()
         self._allowance = _Allowance()
         self._places = {pid: place for pid, place in self._places.items() if pid in owners}
-        told: dict[tuple[int, int], tuple[Owner, Table]] = {}
+        told: dict[tuple[int, int], tuple[str, Owner, Table]] = {}
         missing: list[str] = []
         for pid, owner in owners.items():
             place = self._places.get(pid, _NOWHERE)
@@ -103,7 +127,7 @@ class Tables:
             found = None if known is None else self._table(pid, known, owner)
             if found is not None:
                 # A forked child holds its parent's table too.
-                told.setdefault(found[0], (owner, found[1]))
+                told.setdefault(found[0], (pid, owner, found[1]))
             elif known is not None or now - place.time >= _SEARCH_AGAIN_SECONDS:
                 missing.append(pid)
         missing.sort(key=lambda pid: self._places.get(pid, _NOWHERE).time)
@@ -112,13 +136,9 @@ class Tables:
             self._places[pid] = _Place(descriptor=descriptor, time=now)
             found = None if descriptor is None else self._table(pid, descriptor, owners[pid])
             if found is not None:
-                told.setdefault(found[0], (owners[pid], found[1]))
+                told.setdefault(found[0], (pid, owners[pid], found[1]))
         self._read = {file: read for file, read in self._read.items() if file in self._met}
-        silent = len(students - {owner for owner, _ in told.values()})
-        basis = list(told.values())
-        if self._counted is None or self._counted[0] != basis:
-            self._counted = basis, count(_one_each(basis))
-        return replace(self._counted[1], silent=silent)
+        return list(told.values())
 
     def _parent(self, pid: int) -> str | None:
         try:

@@ -5,8 +5,10 @@ and what is wrong in one place makes the whole table void: it can only misreport
 """
 
 import json
+import string
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Literal, get_args
 
 State = Literal["aligned", "off", "refused", "unsuited"]
@@ -17,6 +19,8 @@ MOST_KERNELS = 32
 _MOST_TEXT = 200
 _MOST_ITEMS = 400
 _MOST_PAGES = 1024
+_WORD_LENGTHS = range(32, 129)
+_DIGITS = frozenset(string.hexdigits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,25 +36,44 @@ class Mark:
     layout: str
     pages: tuple[str, ...] | None
     """A sample of its pages in the order of addresses; None: it could not read them."""
+    prefix: str = ""
+    """sys.prefix; "": a server that does not tell it yet."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of the packages of its modules, as far as they are known."""
+
+    @property
+    def tag(self) -> str:
+        """Such as cpython-311, without the hash of the build."""
+        return self.python.partition(" ")[0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class KernelNote:
-    """One kernel. `reason`: why it is not aligned."""
+    """One kernel. `reason`: why it is not aligned; `id`: as its server calls it, None: not told."""
 
     state: State
     reason: str | None
     dropped: tuple[str, ...]
     """Modules that could not be preloaded."""
     mark: Mark | None
+    id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Of one server. `image`: as its hub calls it; None: not told."""
+    """Of one server. `image`: as its hub calls it; None: not told. `asker`: hash of the word with
+    which it asks about its own kernels; None: it does not ask."""
 
     image: str | None
     kernels: tuple[KernelNote, ...]
+    asker: str | None = None
+
+
+def asker_of(word: str) -> str | None:
+    """Hash of an asker's word; None: not one, which is 32 to 128 hexadecimal digits."""
+    if len(word) not in _WORD_LENGTHS or not _DIGITS.issuperset(word):
+        return None
+    return blake2b(word.encode(), digest_size=16).hexdigest()
 
 
 def parse(content: bytes) -> Table:
@@ -64,10 +87,11 @@ def parse(content: bytes) -> Table:
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise ValueError("not a table of this format")
     kernels = _list(found.get("kernels"), MOST_KERNELS)
-    image = found.get("image")
+    image, word = found.get("image"), found.get("ask")
     return Table(
         image=None if image is None else _text(image),
         kernels=tuple(_kernel(each) for each in kernels),
+        asker=None if word is None else asker_of(_text(word)),
     )
 
 
@@ -82,6 +106,7 @@ def _kernel(fields: Any) -> KernelNote:
         reason=None if reason is None else _text(reason),
         dropped=_texts(fields.get("dropped"), _MOST_ITEMS),
         mark=None if mark is None else _mark(mark),
+        id=None if fields.get("id") is None else _text(fields["id"]),
     )
 
 
@@ -96,6 +121,8 @@ def _mark(fields: Any) -> Mark:
         folders=_pairs(fields.get("folders")),
         layout=_text(fields.get("layout")),
         pages=None if pages is None else _texts(pages, _MOST_PAGES),
+        prefix=_text(fields.get("prefix", "")),
+        versions=_pairs(fields.get("versions", {})),
     )
 
 

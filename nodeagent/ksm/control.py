@@ -8,6 +8,7 @@ from typing import Any
 from nodeagent.config import Mode
 from nodeagent.errors import AgentError, KsmError, KsmUnsupportedError, Problem
 from nodeagent.kernels.count import sentence
+from nodeagent.kernels.donate import FIX, donor_sentence
 from nodeagent.ksm import decide as law
 from nodeagent.ksm.decide import KsmGoal, KsmPolicy
 from nodeagent.ksm.facts import KsmFacts, KsmSample
@@ -87,6 +88,7 @@ class KsmController:
         self._last_problem: Problem | None = None
         self._last_phase = ""
         self._last_kernels: dict[str, str] = {}
+        self._last_donors: tuple[str, ...] = ()
 
     @property
     def scanning(self) -> bool:
@@ -293,6 +295,14 @@ class KsmController:
             elif image.image in self._last_kernels:
                 log.info("kernels of %s", sentence(image))
         self._last_kernels = said
+        bad = [each for each in sample.kernels.donors if each.state in ("drifted", "stock")]
+        donors = tuple(donor_sentence(each) for each in bad)
+        if donors != self._last_donors:
+            for words in donors:
+                log.warning("%s. %s.", words, FIX)
+            if not donors:
+                log.info("the donors are like the students' kernels again, or have ended")
+        self._last_donors = donors
 
     def _note(self, problem: Problem | None) -> None:
         """Log a problem when it appears and when it is over, not at every step."""

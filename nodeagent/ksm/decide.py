@@ -282,10 +282,10 @@ def _begin(
         memory,
         phase_since=sample.time,
         event_scans=sample.full_scans,
-        event_saved=sample.pages_sharing,
+        event_saved=sample.saved_pages,
         event_cpu=sample.ksmd_cpu_seconds,
         pass_scans=sample.full_scans,
-        pass_saved=sample.pages_sharing,
+        pass_saved=sample.saved_pages,
         pass_cow=sample.cow_faults,
         pass_cpu=sample.ksmd_cpu_seconds,
         gain=None,
@@ -504,7 +504,7 @@ def _arrived(sample: KsmSample, memory: KsmMemory, policy: KsmPolicy) -> bool:
 
 def _end_of_pass(sample: KsmSample, memory: KsmMemory) -> KsmMemory:
     """What the pass that just ended gained, and what for."""
-    gained = sample.pages_sharing - memory.pass_saved
+    gained = sample.saved_pages - memory.pass_saved
     spent = None
     if sample.ksmd_cpu_seconds is not None and memory.pass_cpu is not None:
         spent = sample.ksmd_cpu_seconds - memory.pass_cpu
@@ -514,12 +514,12 @@ def _end_of_pass(sample: KsmSample, memory: KsmMemory) -> KsmMemory:
     merges = max(gained + copies, 1)
     return replace(
         memory,
-        gain=gained / max(sample.pages_sharing, 1),
+        gain=gained / max(sample.saved_pages, 1),
         # Less than 20 ms tells nothing.
         gain_yield=gained * sample.page_bytes / spent if spent and spent > 0.02 else None,
         thrash=copies > THRASH_PAGES and copies > THRASH * merges,
         pass_scans=sample.full_scans,
-        pass_saved=sample.pages_sharing,
+        pass_saved=sample.saved_pages,
         pass_cow=sample.cow_faults,
         pass_cpu=sample.ksmd_cpu_seconds,
     )
@@ -529,7 +529,7 @@ def _next_backoff(sample: KsmSample, memory: KsmMemory, policy: KsmPolicy) -> in
     """A check pass that was not worth its CPU doubles the rest before the next."""
     if not memory.routine:
         return memory.backoff
-    gained = (sample.pages_sharing - memory.event_saved) * sample.page_bytes
+    gained = (sample.saved_pages - memory.event_saved) * sample.page_bytes
     spent = 0.0
     if sample.ksmd_cpu_seconds is not None and memory.event_cpu is not None:
         spent = sample.ksmd_cpu_seconds - memory.event_cpu

@@ -81,9 +81,14 @@ class KsmSample:
         return sum(not member.invited for member in self.opted_in.members)
 
     @property
+    def saved_pages(self) -> int:
+        """Pages that would be needed in addition without KSM, those of zeros among them."""
+        return self.pages_sharing + (self.zero_pages or 0)
+
+    @property
     def saved_bytes(self) -> int:
-        """Memory that would be needed in addition without KSM."""
-        return (self.pages_sharing + (self.zero_pages or 0)) * self.page_bytes
+        """The same in bytes."""
+        return self.saved_pages * self.page_bytes
 
 
 class KsmFacts:

@@ -45,7 +45,7 @@ class KsmLock:
             os.close(handle)
             whose = f" (process {holder})" if holder.isdigit() else ""
             raise LockHeldError(
-                f"Another process{whose} already steers KSM on this machine: it holds {self.path}",
+                f"Another program{whose} already steers KSM on this machine: it holds {self.path}",
                 fix="Stop that agent first (its clean stop puts KSM back), or only observe.",
             ) from err
         os.ftruncate(handle, 0)

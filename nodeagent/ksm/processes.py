@@ -134,6 +134,7 @@ class ProcessWatch:
         self._first_seen: dict[str, float] = {}
         self._where: dict[str, Place] = {}
         self._others: dict[str, Place] = {}
+        self._started: dict[str, str | None] = {}
 
     def survey(self, now: float) -> OptedIn:
         """Read all. `now`: monotonic seconds."""
@@ -141,6 +142,7 @@ class ProcessWatch:
         found: list[Member] = []
         others: list[str] = []
         where: dict[str, Place] = {}
+        started: dict[str, str | None] = {}
         candidate = unseen = 0
         readable = denied = False
         visible = True
@@ -162,12 +164,17 @@ class ProcessWatch:
             except PermissionError:
                 denied = not self._own_user
                 continue
+            started[pid] = self._start_time(pid)
+            if self._started.get(pid, started[pid]) != started[pid]:
+                # The number is another process's now, whose place is another one: who could make
+                # processes until a donor's number comes up would else be taken for the donor.
+                self._first_seen[pid] = now
             where[pid] = self._known_place(pid, now, home)
             found.append(self._member(pid, stat, private, where[pid]))
             candidate += private
             unseen += found[-1].unseen_bytes
         beside = self._beside(others, {member.owner for member in found if not member.donor}, now)
-        self._where = where
+        self._where, self._started = where, started
         if denied or not readable:
             return UNKNOWN
         keys = {member.workload.key for member in found}
@@ -276,7 +283,7 @@ class ProcessWatch:
     def _place(self, pid: str, home: "Place | None" = None) -> "Place | None":
         try:
             text = self._read(pid, "cgroup")
-            uid = _real_uid(self._read(pid, "status") or "")
+            uid = real_uid(self._read(pid, "status") or "")
         except PermissionError:
             return None
         if text is None or uid is None:
@@ -288,6 +295,11 @@ class ProcessWatch:
         # Neither can be had by a student's process: not the agent's cgroup, not its parenthood.
         donor = home is not None and (_same_home(workload, home.workload) or self._descends(pid))
         return Place(workload=workload, uid=uid, donor=donor)
+
+    def _start_time(self, pid: str) -> str | None:
+        """In ticks after boot; None: not to be had."""
+        fields = (self._read(pid, "stat") or "").rpartition(")")[2].split()
+        return fields[19] if len(fields) > 19 else None
 
     def _descends(self, pid: str) -> bool:
         """Whether the agent is among the process's ancestors."""
@@ -318,7 +330,7 @@ class Place:
     donor: bool
 
 
-def _real_uid(status: str) -> int | None:
+def real_uid(status: str) -> int | None:
     """From /proc/PID/status. Not the folder's owner: that is the effective user, root for a setuid
     program that a student started."""
     for line in status.splitlines():
@@ -336,4 +348,5 @@ def _same_home(workload: Workload, home: Workload) -> bool:
         return workload.pod_uid == home.pod_uid
     if home.container_id is not None:
         return workload.container_id == home.container_id
-    return home.unit is not None and workload.unit == home.unit
+    # A user's own manager is no service of the agent's: everything that user starts is in it.
+    return home.unit is not None and home.manager_uid is None and workload.unit == home.unit

@@ -14,6 +14,7 @@ from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from nodeagent.errors import AgentError
+from nodeagent.names import Names, NamesResolver
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 APPLY = "application/apply-patch+yaml"
@@ -51,7 +52,10 @@ class KubeApi:
         self.namespace = namespace
         self._timeout = timeout
         self._client = SimpleAsyncHTTPClient(
-            force_instance=True, max_clients=8, max_body_size=_MOST_BYTES
+            force_instance=True,
+            max_clients=8,
+            max_body_size=_MOST_BYTES,
+            resolver=NamesResolver(Names()),
         )
 
     @classmethod

@@ -25,6 +25,7 @@ log = logging.getLogger("nodeagent.reader")
 
 _QUESTION_SECONDS = 2.0
 _ANSWER_SECONDS = 10.0
+_MOST_REFUSED = 100
 
 
 def bind_facts(path: Path) -> socket.socket:
@@ -112,13 +113,19 @@ class Reader:
         self._allowed = allowed
         self._clock = clock
         self._turn = asyncio.Lock()
+        self._refused: set[int] = set()
 
     async def answer(self, incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
         """One connection; a peer that is not trusted gets nothing."""
         try:
             uid = peer_uid(outgoing.get_extra_info("socket"))
             if not is_trusted(uid, self._allowed):
-                log.warning("refused user %d: not root, not this user, not in --facts-uids", uid)
+                # Once per user: who is refused could ask a thousand times a second.
+                if uid not in self._refused and len(self._refused) < _MOST_REFUSED:
+                    self._refused.add(uid)
+                    log.warning(
+                        "refused user %d: not root, not this user, not in --facts-uids", uid
+                    )
                 return
             async with asyncio.timeout(_QUESTION_SECONDS):
                 question = await incoming.readline()

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from typing import Any, TypeVar
 
-from nodeagent.kernels.count import ImageCount, KernelCount
+from nodeagent.kernels.count import DonorKernel, ImageCount, KernelCount, Told, UnlikeKernels
 from nodeagent.ksm.local import ProcessReading
 from nodeagent.ksm.processes import Member, OptedIn
 from nodeagent.workloads.cgroup import Workload
@@ -15,7 +15,7 @@ from nodeagent.workloads.memcg import Charge
 
 Value = TypeVar("Value")
 
-FORMAT = 2
+FORMAT = 3
 MOST_BYTES = 16 * 1024 * 1024
 """Of an answer: some ten thousand processes."""
 
@@ -75,7 +75,11 @@ def _kernels(fields: dict[str, Any] | None) -> KernelCount | None:
         _built(ImageCount, each | {"causes": tuple(map(str, each["causes"]))})
         for each in fields["images"]
     )
-    return _built(KernelCount, fields | {"images": images})
+    lists = {
+        name: tuple(_built(kind, each) for each in fields[name])
+        for name, kind in (("unlike", UnlikeKernels), ("told", Told), ("donors", DonorKernel))
+    }
+    return _built(KernelCount, fields | {"images": images} | lists)
 
 
 def _line(value: dict[str, Any]) -> bytes:

@@ -3,6 +3,9 @@
 Layouts: systemd and cgroupfs drivers, cgroup v1 and v2, containerd, CRI-O, Docker and Swarm (whose
 tasks are plain containers), podman, LXC, kind, docker in docker, JupyterHub's systemd spawner.
 Source: kubelet's cgroup names, the runtimes' scope names, systemd.unit(5).
+
+Below a user's own manager, and below a student's service that was given its cgroup (Delegate=), a
+student makes cgroups of any name, also that of a neighbour's pod. Names are read down to there.
 """
 
 import re
@@ -17,6 +20,8 @@ _POD = re.compile(
 )
 _LXC = re.compile(r"/lxc(?:\.payload)?[./]([^/]+)")
 _UNIT = re.compile(r"/([^/]+\.service)(?=/|$)")
+_THEIRS = re.compile(r"/(?:user@[^/]*|jupyter-[^/]+)\.service(?=/|$)")
+_MANAGER = re.compile(r"user@(\d+)\.service")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +32,8 @@ class Workload:
     container_id: str | None
     pod_uid: str | None
     unit: str | None = None
-    """The innermost systemd service, such as jupyter-ada.service; None in a container. One that a
-    user's own manager started has that in front: user@1000.service/x.service."""
+    """The innermost systemd service, such as jupyter-ada.service; None in a container. Of all that
+    a user's own manager started: that manager, user@1000.service."""
     memory_path: str | None = None
     """The path in the hierarchy that limits memory; None: not told."""
 
@@ -36,6 +41,18 @@ class Workload:
     def key(self) -> str | None:
         """What counts as one workload: the pod, else the container; None: a host process."""
         return self.pod_uid or self.container_id
+
+    @property
+    def manager_uid(self) -> int | None:
+        """The user whose own systemd manager, or rootless engine, it belongs to."""
+        match = _MANAGER.fullmatch(self.unit or "")
+        return None if match is None else int(match[1])
+
+
+def named_by_system(path: str) -> str:
+    """The part of a cgroup's path in which users cannot choose names. Pure."""
+    match = _THEIRS.search(path)
+    return path if match is None else path[: match.end()]
 
 
 @lru_cache(maxsize=4096)
@@ -50,20 +67,19 @@ def parse_cgroup(text: str) -> Workload:
             unified = path
         elif "memory" in controllers.split(","):
             memory = path
+        path = named_by_system(path)
         if _MONITOR.search(path):
             continue
         ids = _ID.findall(path)
         pods = _POD.findall(path)
         # A nested runtime (docker in docker) appends its own id: the last one is the innermost.
         container = container or (ids[-1] if ids else None)
-        pod = pod or (pods[-1].replace("_", "-") if pods else None)
+        # A pod in a pod is the outer one's: who may make cgroups in there names them as they like.
+        pod = pod or (pods[0].replace("_", "-") if pods else None)
         if found := _LXC.search(path):
             lxc = lxc or found.group(1)
         units = _UNIT.findall(path)
-        # Below their own manager users name units as they like, also like a neighbour's.
-        own = next((each for each in units if each.startswith("user@")), None)
-        name = units[-1] if units else None
-        unit = unit or (name if own in (None, name) else f"{own}/{name}")
+        unit = unit or (units[-1] if units else None)
     container = container or lxc
     return Workload(
         container_id=container,

@@ -7,12 +7,13 @@ should, the operator says which cgroups and users those are; others are counted 
 import re
 from dataclasses import dataclass
 
-from nodeagent.workloads.cgroup import Workload
+from nodeagent.workloads.cgroup import Workload, named_by_system
 
 
 @dataclass(frozen=True, kw_only=True)
 class Invitation:
-    """`cgroup`: a pattern found in the memory cgroup's path; `uids`: ranges, ends included.
+    """`cgroup`: a pattern found in the memory cgroup's path, down to where users choose the names;
+    `uids`: ranges, ends included.
 
     Both must hold when both are given; with neither everybody is invited.
     """
@@ -22,7 +23,8 @@ class Invitation:
 
     def allows(self, workload: Workload, uid: int) -> bool:
         """Whether a process of this cgroup and user is expected."""
-        if self.cgroup is not None and not self.cgroup.search(workload.memory_path or ""):
+        path = named_by_system(workload.memory_path or "")
+        if self.cgroup is not None and not self.cgroup.search(path):
             return False
         return not self.uids or any(low <= uid <= high for low, high in self.uids)
 

@@ -12,7 +12,13 @@ from nodeagent.workloads.cgroup import Workload
 OwnerKind = Literal["pod", "container", "unit", "user"]
 
 # One service for all: the hub, a shell, a container engine. Here the user tells students apart.
-_SHARED_UNITS = ("jupyterhub.service", "ssh.service", "sshd.service", "docker.service")
+_SHARED_UNITS = frozenset(
+    f"{name}.service"
+    for name in (
+        *("jupyterhub", "ssh", "sshd", "docker", "containerd", "podman"),
+        *("cron", "crond", "atd", "slurmd"),
+    )
+)
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -32,6 +38,9 @@ def owner_of(workload: Workload, uid: int) -> Owner:
         return Owner(kind="pod", name=workload.pod_uid)
     if workload.container_id is not None:
         return Owner(kind="container", name=workload.container_id)
+    # A rootless container's processes have other user ids than its student.
+    if workload.manager_uid is not None:
+        return Owner(kind="user", name=str(workload.manager_uid))
     unit = workload.unit
     if unit is not None and not unit.startswith("user@") and unit not in _SHARED_UNITS:
         return Owner(kind="unit", name=unit)

@@ -50,8 +50,11 @@ NOW = Row(
         ),
         Panel(
             kind="stat",
-            title="Saved, less KSM's own tables",
-            description="general_profit of the kernel. Below zero, merging costs memory.",
+            title="Saved, less its cost",
+            description=(
+                "The kernel's general_profit: less KSM's own tables. Below zero, merging costs "
+                "memory."
+            ),
             queries=_sum("samepage_ksm_profit_bytes"),
             unit="bytes",
             width=4,

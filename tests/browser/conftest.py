@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from demo.http import free_port
 from tests.browser import chromium
 
 ROOT = Path(__file__).parents[2]
+
+# Playwright's own 5 s are for a browser that has the machine to itself.
+expect.set_options(timeout=15_000)
 
 
 @dataclass(frozen=True, kw_only=True)

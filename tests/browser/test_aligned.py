@@ -19,12 +19,13 @@ from playwright.sync_api import Locator, Page, expect
 from labext.kernels.support import node_merges, probe
 from tests.browser.conftest import RunningDemo, start_demo, stop_demo
 from tests.browser.lab import Lab
+from tests.integration.ksm_turn import ksm_turn_if_any as ksm_turn_if_any
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.ksm,
     pytest.mark.xdist_group("ksm"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(not probe().available, reason="this Linux cannot merge a whole process"),
     pytest.mark.skipif(not node_merges(), reason="no spare is kept where KSM never ran"),
 ]

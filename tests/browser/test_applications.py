@@ -19,8 +19,7 @@ from tests.browser.lab import Lab
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.ksm,
-    pytest.mark.xdist_group("ksm"),
+    pytest.mark.xdist_group("browser"),
     pytest.mark.timeout(300),
 ]
 

@@ -11,7 +11,7 @@ from demo.state import Paths
 from tests.browser.conftest import RunningDemo, start_demo, stop_demo
 from tests.browser.lab import Lab
 
-pytestmark = [pytest.mark.browser, pytest.mark.ksm, pytest.mark.xdist_group("ksm")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 ICON = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>'
 

@@ -30,7 +30,7 @@ from tests.browser.stage import Stage, stage_of
 
 MINE = "counts.groupby(counts['time'].dt.hour)"
 ANSWER = f"{MINE}['bikes'].mean().nlargest(3)"
-pytestmark = pytest.mark.xdist_group("ksm")
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from tests.browser.coursework import (
 from tests.browser.lab import Lab
 from tests.browser.stage import Stage, stage_of
 
-pytestmark = [pytest.mark.browser, pytest.mark.ksm, pytest.mark.xdist_group("ksm")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 NEWS = "NEWS.md"
 # Seconds between two pulls; nobody asks for them.

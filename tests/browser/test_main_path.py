@@ -14,13 +14,14 @@ from playwright.sync_api import Page, TimeoutError, expect
 
 from tests.browser.conftest import RunningDemo
 from tests.browser.lab import Lab
+from tests.integration.ksm_turn import ksm_turn_if_any as ksm_turn_if_any
 
 # One demo tunes the machine's KSM: its tests run where the other users of KSM run, one at a time.
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.ksm,
     pytest.mark.xdist_group("ksm"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
 ]
 
 COURSE = "answers-from-data"

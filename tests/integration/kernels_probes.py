@@ -17,6 +17,21 @@ print(json.dumps({
     'pycache': sys.pycache_prefix, 'timer': signal.getitimer(signal.ITIMER_REAL),
 }), end='')
 """,
+    "figures below their cell": """
+import json, matplotlib.pyplot as plt
+from IPython import get_ipython
+plt.figure()
+shell = get_ipython()
+print(json.dumps({
+    'backend': plt.get_backend(),
+    'after a cell': sorted(f'{each.__module__}.{each.__name__}'
+        for event in ('post_execute', 'post_run_cell') for each in shell.events.callbacks[event]
+        if each.__module__.startswith('matplotlib')),
+    'as': sorted(name for name, each in shell.display_formatter.formatters.items()
+        if any('Figure' in str(kind) for kind in each.type_printers)),
+}), end='')
+plt.close('all')
+""",
     "streams": """
 import json, os, sys
 def told(number, stream):

@@ -13,7 +13,7 @@ import pytest
 from nodeagent.ksm.sysfs import KsmDir
 from nodeagent.workloads.memcg import detect
 from tests.integration.agentrun import RunningAgent, agent, wait_for
-from tests.integration.test_agent_ksm import _nobody_else_steers as _nobody_else_steers
+from tests.integration.ksm_turn import ksm_turn as ksm_turn
 from tests.integration.test_agent_ksm import pytestmark as on_real_ksm
 
 CGROUPS = Path("/sys/fs/cgroup")

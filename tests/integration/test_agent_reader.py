@@ -167,7 +167,7 @@ def test_each_with_its_own_rights(folder: Path, tmp_path: Path) -> None:
             assert "of new memory opted in (1 process)" in seen["why"]
             refused = asked_by(STRANGER, folder / "facts/facts.sock")
             assert refused == b""
-            assert asked_by(STUDENT, folder / "facts/facts.sock").startswith(b'{"format":2')
+            assert asked_by(STUDENT, folder / "facts/facts.sock").startswith(b'{"format":3')
             # What the student's own server says of its kernels is for the reader, and counted.
             wait_for(lambda: get(node, "/v1/node")[1]["kernels"]["off"] == 1, told)
             assert get(node, "/v1/node")[1]["kernels"]["silent"] == 0

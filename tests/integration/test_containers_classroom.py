@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import time
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from demo.git_server import GitServer
 from nodeagent.ksm.lock import KsmLock
 from nodeagent.ksm.sysfs import KsmDir
 from nodeagent.status import ask_workloads
+from tests.browser import chromium
+from tests.browser.lab import Lab
 from tests.integration import containers_pod
 from tests.integration.containers_engine import image, logs, podman, why_not
-from tests.integration.containers_student import Student, free_port, students, wait_for
+from tests.integration.containers_student import TOKEN, Student, free_port, students, wait_for
 from tests.integration.courses_upstream import Teacher
+from tests.integration.ksm_turn import turn
 
 KSM = KsmDir()
 MIB = 40
@@ -75,13 +80,7 @@ def pair(course: str, agent_port: int) -> Iterator[tuple[Student, ...]]:
 @pytest.fixture
 def ksm_lock() -> Iterator[None]:
     """This machine's KSM is ours; the agent in the container has a lock of its own."""
-    lock = KsmLock()
-    deadline = time.monotonic() + 150
-    while lock.held_elsewhere():
-        if time.monotonic() > deadline:
-            pytest.skip("another process steers this machine's KSM")
-        time.sleep(0.1)
-    with lock:
+    with turn(), KsmLock():
         yield
 
 
@@ -110,6 +109,27 @@ def test_openrefine_answers_behind_the_server(pair: tuple[Student, ...]) -> None
     status, page = student.ask("openrefine/")
     assert status == 200
     assert "OpenRefine" in page
+
+
+@pytest.mark.skipif(
+    chromium.find() is None and not os.environ.get("CI"), reason="no Chromium is installed"
+)
+def test_launcher_button_opens_openrefine_in_a_browser(pair: tuple[Student, ...]) -> None:
+    executable = chromium.find()
+    assert executable is not None, "no Chromium; on Debian or Ubuntu: apt-get install chromium"
+    # Not a fixture: while Playwright runs, no other event loop can start in this process.
+    with chromium.browser(executable) as running:
+        page = chromium.new_context(running).new_page()
+        lab = Lab(page, f"http://127.0.0.1:{pair[0].port}/lab?reset&token={TOKEN}")
+        with page.expect_popup() as opened:
+            lab.card("OpenRefine").click()
+        refine = opened.value
+        expect(refine).to_have_title(re.compile("^OpenRefine"), timeout=90_000)
+        expect(refine.get_by_text("working with messy data")).to_be_visible(timeout=30_000)
+        expect(refine.get_by_role("listitem").filter(has_text="Create project")).to_be_visible()
+        expect(refine.get_by_role("button", name="Choose File")).to_be_visible()
+        assert refine.url.endswith("/openrefine/")
+        assert lab.errors == []
 
 
 def test_kernels_of_python_and_r(pair: tuple[Student, ...]) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import http.server
 import json
-import os
 import re
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,8 +31,14 @@ from nodeagent.http.private import WorkloadCollector
 from nodeagent.ksm.decide import Phase
 from nodeagent.ksm.room import Room, Share
 from nodeagent.workloads.owner import Owner
+from scripts.dashboards import prometheus
 from scripts.dashboards.__main__ import rendered
+from scripts.dashboards.answers import Span, ask
+from scripts.dashboards.drawing import draw
 from scripts.dashboards.node import PHASES
+from scripts.dashboards.prometheus import Job, PrometheusError
+from scripts.dashboards.themes import THEMES
+from scripts.dashboards.units import written
 from tests.integration import promexpr
 from tests.integration.agentrun import agent, wait_for
 from tests.integration.promexpr import SCRAPED, Expression
@@ -40,7 +49,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "dashboards"
 ALERTS = FOLDER / "alerts.yaml"
 BOARDS = ("samepage-node", "samepage-gpu")
-PROMTOOL = os.environ.get("SAMEPAGE_PROMTOOL") or shutil.which("promtool")
+PROMTOOL = prometheus.find("promtool")
 GIB = 2**30
 
 # What a T4 with a process and an H200 without a load report.
@@ -76,6 +85,15 @@ event0 0 8 31
 
 Labels = dict[str, list[dict[str, str]]]
 """Of each series by metric."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pages:
+    """What a running agent says at each address, and what collectors with a class at work say."""
+
+    node: str
+    workloads: str
+    collected: str
 
 
 def board(name: str) -> Any:
@@ -170,7 +188,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def series(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Labels:
+def pages(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Pages:
     """Of a real agent on a fake kernel and the stand-in driver, and of collectors with a status
     for the few that need a class at work."""
     folder = tmp_path_factory.mktemp("agent")
@@ -190,7 +208,6 @@ def series(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Labels:
     (root.proc / str(STUDENT) / "status").write_text(status)
     # Its work is told at once only if it starts while the agent watches: 50 s after this boot.
     (root.proc / "stat").write_text(f"cpu 0\nbtime {int(time.time()) - 45}\n")
-    found: Labels = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LD_LIBRARY_PATH", str(library))
         patch.setenv("SAMEPAGE_NVML_STANDIN", str(cards))
@@ -207,9 +224,18 @@ def series(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Labels:
                 return "samepage_gpu_xids_day{" in page and "workload_duty_ratio{" in private
 
             wait_for(told, lambda: over_socket(mine, "/metrics/workloads"))
-            add(found, running.get("/metrics")[2].decode())
-            add(found, over_socket(mine, "/metrics/workloads"))
-    add(found, collected(tmp_path_factory.mktemp("class")))
+            node = running.get("/metrics")[2].decode()
+            workloads = over_socket(mine, "/metrics/workloads")
+    known = collected(tmp_path_factory.mktemp("class"))
+    return Pages(node=node, workloads=workloads, collected=known)
+
+
+@pytest.fixture(scope="module")
+def series(pages: Pages) -> Labels:
+    """All metrics of the pages."""
+    found: Labels = {}
+    for page in (pages.node, pages.workloads, pages.collected):
+        add(found, page)
     return found
 
 
@@ -321,6 +347,99 @@ def test_wrong_expressions_would_be_found(series: Labels) -> None:
     ):
         with pytest.raises(AssertionError):
             check(promexpr.read(text), series)
+
+
+@pytest.fixture(scope="module")
+def scraped(pages: Pages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    """A real Prometheus that has scraped the pages of two nodes long enough for rates."""
+    program = prometheus.find()
+    if program is None:
+        pytest.skip("prometheus is not installed (Debian: prometheus)")
+    told = {"/metrics": pages.node, "/metrics/workloads": pages.workloads, "/2": pages.collected}
+    every = 0.4
+    with served(told) as address:
+        jobs = [
+            Job(name=f"job{path}", address=address, path=path, instance=f"n{int(path == '/2')}")
+            for path in told
+        ]
+        folder = tmp_path_factory.mktemp("prometheus")
+        with prometheus.running(program, folder, jobs, every=every) as running:
+            begin = time.time()
+
+            def rates() -> bool:
+                found = running.now('count_over_time(up{job="job/2"}[1m])', time.time())
+                return bool(found) and found[0].points[-1][1] >= 6
+
+            wait_for(rates, (folder / "prometheus.log").read_text)
+            yield Asked(prometheus=running, span=Span(begin=begin, end=time.time(), scraped=every))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    prometheus: prometheus.Prometheus
+    span: Span
+
+
+@contextlib.contextmanager
+def served(told: dict[str, str]) -> Iterator[str]:
+    """An address that answers with these pages."""
+
+    class Pages(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = told[self.path].encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_panel_has_data_in_a_real_prometheus(
+    name: str, scraped: Asked, tmp_path: Path
+) -> None:
+    answers = {panel["id"]: ask(scraped.prometheus, panel, scraped.span) for panel in panels(name)}
+    for panel in panels(name):
+        for answer in answers[panel["id"]]:
+            assert answer.series, f"{panel['title']}, query {answer.letter}: no data"
+            for legend, each in answer.series:
+                assert legend or len(answer.series) == 1, panel["title"]
+                assert "{{" not in legend
+                assert each.points
+    picture = tmp_path / f"{name}.png"
+    draw(board(name), answers, scraped.span, THEMES["dark"], picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_query_that_is_wrong_is_told(scraped: Asked) -> None:
+    with pytest.raises(PrometheusError, match=r"sum\(.*parse error"):
+        scraped.prometheus.now("sum(", scraped.span.end)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0, "bytes", "0 B"),
+        (1536, "bytes", "1.5 KiB"),
+        (-2.5 * 2**20, "bytes", "-2.5 MiB"),
+        (1023.9 * 2**30, "bytes", "1024 GiB"),
+        (0.0159, "percentunit", "1.59%"),
+        (612, "none", "612"),
+        (64.26, "celsius", "64.3 °C"),
+    ],
+)
+def test_values_in_words(value: float, unit: str, text: str) -> None:
+    assert written(value, unit) == text
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian: prometheus)")

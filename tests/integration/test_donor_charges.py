@@ -11,14 +11,14 @@ from benchmarks.memory_charges import CGROUPS
 from benchmarks.memory_results import ChargeResult, load
 from nodeagent.workloads.memcg import detect
 from tests.integration.agentrun import REPO
-from tests.integration.test_agent_ksm import _nobody_else_steers as _nobody_else_steers
+from tests.integration.ksm_turn import ksm_turn as ksm_turn
 from tests.integration.test_agent_ksm import pytestmark as on_real_ksm
 
 pytestmark = [
     *on_real_ksm,
     pytest.mark.skipif(os.geteuid() != 0, reason="gives every student a user of its own"),
     pytest.mark.skipif(detect(CGROUPS) is None, reason="needs a memory cgroup hierarchy"),
-    pytest.mark.timeout(540),
+    pytest.mark.timeout(800),
 ]
 
 

@@ -177,6 +177,7 @@ def test_status_on_a_plain_machine(client: Client) -> None:
     assert answer.status == 200
     assert answer.json["agent"]["state"] == "off"
     assert (answer.json["node"], answer.json["history"]) == (None, None)
+    assert answer.json["kernels"] == []
     memory = answer.json["memory"]
     assert memory["source"] in ("cgroup-v1", "cgroup-v2", "processes")
     assert 0 < memory["used_bytes"] < memory["host_total_bytes"]

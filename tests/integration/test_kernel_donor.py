@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from nodeagent.kernels.find import NAME
+from nodeagent.kernels.table import parse
 from tests.integration.agentrun import REPO, wait_for
 
 
@@ -41,6 +43,12 @@ def test_says_ready_and_takes_its_kernel_along(tmp_path: Path) -> None:
         assert donor.stdout.readline() == b"ready awake\n", log.read_text()
         kernels = children(donor.pid)
         assert len(kernels) == 1
+        # What remains tells the agent of its kernel, to be compared with the students'.
+        line = Path(f"/proc/{donor.pid}/cmdline")
+        wait_for(lambda: b"waitpid" in line.read_bytes(), lambda: "it does not become small")
+        held = Path(f"/proc/{donor.pid}/fd")
+        (told,) = [each for each in held.iterdir() if NAME in str(each.readlink())]
+        assert len(parse(told.read_bytes()).kernels) == 1
         os.kill(kernels[0], signal.SIGKILL)
         # A donor without its kernel ends, so that the keeper starts another.
         assert donor.wait(30) == 1

@@ -34,6 +34,10 @@ ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(not probe().available, reason="this Linux cannot merge")
 
+ROOMY = Surroundings(
+    wanted=True, limit_bytes=None, used_bytes=None, available_bytes=None, node_merges=True
+)
+
 
 class Session:
     """A running kernel and its client."""
@@ -151,13 +155,22 @@ def stock(start: Start) -> Session:
     return start(aligned=False)
 
 
-@pytest.fixture(scope="module")
-def aligned(start: Start) -> Session:
-    session = start()
-    record = record_of(session)
-    assert record.alignment is not None
-    assert record.alignment.state == "aligned", record.alignment.reason
-    return session
+@pytest.fixture(scope="module", params=["its own", "forked"])
+def aligned(start: Start, request: pytest.FixtureRequest) -> Iterator[Session]:
+    """A kernel that was prepared for itself, and one that was forked from a template."""
+    forked = request.param == "forked"
+    if forked:
+        keeper.open(lambda: ROOMY)
+    try:
+        session = start()
+        record = record_of(session)
+        assert record.alignment is not None
+        assert record.alignment.state == "aligned", record.alignment.reason
+        parent = int(Path(f"/proc/{session.pid}/stat").read_text().rpartition(")")[2].split()[1])
+        assert (parent != os.getpid()) is forked
+        yield session
+    finally:
+        keeper.close()
 
 
 def record_of(session: Session) -> KernelRecord:
@@ -516,10 +529,7 @@ def test_where_seccomp_refuses_the_layout_kernels_opt_in_only(tmp_path: Path) ->
 
 
 def test_a_spare_is_handed_out_loaded(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = Surroundings(
-        wanted=True, limit_bytes=None, used_bytes=None, available_bytes=None, node_merges=True
-    )
-    keeper.open(lambda: seen)
+    keeper.open(lambda: ROOMY)
     try:
         traits = {"spare_delay_seconds": 0.0}
         start(traits=traits)

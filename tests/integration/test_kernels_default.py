@@ -92,7 +92,9 @@ def _answers(url: str) -> bool:
 def kernel_of(process: psutil.Process, url: str) -> int:
     """Start a kernel over REST; its process id."""
     ask(f"{url}api/kernels", method="POST")
-    kernels = [child for child in process.children() if "ipykernel_launcher" in child.cmdline()]
+    # A kernel may be forked from the server's template.
+    family = process.children(recursive=True)
+    kernels = [child for child in family if "ipykernel_launcher" in child.cmdline()]
     assert len(kernels) == 1
     return int(kernels[0].pid)
 

@@ -69,6 +69,8 @@ def server(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
                 "PYTHONPATH": str(packages),
                 "XDG_RUNTIME_DIR": short,
                 "TMPDIR": short,
+                # Their 15 s are short for two starts of Python on a busy machine.
+                "RSERVER_TIMEOUT": "60",
             },
             # Theirs, and not ours of the same name.
             more_config="c.ServerProxy.servers = {}\nc.Samepage.agent_url = ''",

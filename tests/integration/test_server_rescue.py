@@ -60,7 +60,7 @@ def preloading(
         "environment": {**os.environ, "USER": "ada"},
         "folder": str(folder),
     }
-    plan = {"modules": ["library"], "seconds": seconds, "stack": None}
+    plan = {"modules": ["library"], "seconds": seconds, "stack": None, "compiled": 0}
     assignment = os.memfd_create("samepage-assignment", 0)
     os.write(assignment, json.dumps(fields).encode())
 
@@ -122,6 +122,23 @@ def test_a_library_that_fails_in_python(tmp_path: Path) -> None:
     done, _ = preloading(tmp_path, "import sys\nsys.exit('no')\n")
     assert done.stdout.startswith("stock")
     assert "importing library failed (SystemExit: no)" in done.stderr
+
+
+NOTED = """
+import os, pathlib
+with pathlib.Path(__file__).with_name("starts").open("a") as file:
+    file.write(f"{os.getpid()} ")
+"""
+
+
+def test_a_start_that_compiled_begins_again(tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    first, _ = preloading(tmp_path, NOTED)
+    assert starts.read_text().split() == [first.args[0]] * 2
+    assert first.stdout == f"stock {first.args[0]} [] 0.0 ada {tmp_path} 0\n"
+    starts.unlink()
+    second, _ = preloading(tmp_path, NOTED)
+    assert starts.read_text().split() == second.args
 
 
 SEAL_FAILS = "import sys\nsys.modules['_samepage_aligned.server'].seal = lambda: 1 / 0\n"

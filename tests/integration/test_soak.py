@@ -8,13 +8,13 @@ import sys
 import pytest
 
 from tests.integration.agentrun import REPO
-from tests.integration.test_agent_ksm import _nobody_else_steers as _nobody_else_steers
+from tests.integration.ksm_turn import ksm_turn as ksm_turn
 from tests.integration.test_agent_ksm import pytestmark as on_real_ksm
 
 pytestmark = [
     *on_real_ksm,
     pytest.mark.skipif(os.geteuid() != 0, reason="gives every student a user of its own"),
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(700),
 ]
 
 

@@ -210,15 +210,23 @@ def test_the_script_deploys_the_whole_stack_and_its_changes(docker: Docker, fold
     }
     docker("secret", "create", "samepage-class-password", "-", stdin="a long one", check=False)
 
-    def deployed() -> set[str]:
+    def deployed(*options: str) -> set[str]:
         done = subprocess.run(
-            [copied / "deploy/swarm/deploy.sh", "--resolve-image=never"],
+            [copied / "deploy/swarm/deploy.sh", "--resolve-image=never", *options],
             env=env, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         spec = json.loads(docker("service", "inspect", "whole_hub"))[0]["Spec"]
         mounted = spec["TaskTemplate"]["ContainerSpec"]["Configs"]
         return {one["ConfigName"] for one in mounted}
+
+    def of_agents() -> set[str]:
+        """What the hub has of the agents: their network, their token."""
+        task = json.loads(docker("service", "inspect", "whole_hub"))[0]["Spec"]["TaskTemplate"]
+        network = docker("network", "inspect", "-f", "{{.Id}}", "whole_agents").strip()
+        joined = {"network" for one in task["Networks"] if one["Target"] == network}
+        secrets = {one["File"]["Name"] for one in task["ContainerSpec"]["Secrets"]}
+        return joined | secrets & {"agent-token"}
 
     try:
         first = deployed()
@@ -227,7 +235,11 @@ def test_the_script_deploys_the_whole_stack_and_its_changes(docker: Docker, fold
             "whole_hub replicated", "whole_proxy replicated",
             "whole_tuner global", "whole_reader global",
         }  # fmt: skip
+        assert of_agents() == set()
+        assert deployed("--compose-file", "gpus.yml") == first
+        assert of_agents() == {"network", "agent-token"}
         assert deployed() == first
+        assert of_agents() == set()
         with (copied / "deploy/z2jh/courses/maps.yaml").open("a") as file:
             file.write("# changed\n")
         assert not first & deployed()

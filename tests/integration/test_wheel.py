@@ -65,6 +65,7 @@ class Environment:
             "pip",
             "install",
             "-q",
+            "--no-compile",
             *constraints,
             f"{wheel}[{extra}]",
             env={**self.env, "HOME": os.environ.get("HOME", "/")},

@@ -21,7 +21,7 @@ from labext.courses.commands.choose import (
     local_environment,
     never_pulled,
 )
-from labext.courses.commands.say import FAILED, OK, as_json, fail, printable
+from labext.courses.commands.say import FAILED, OK, as_json, encodable, fail, printable
 from labext.courses.errors import CourseError
 from labext.courses.git import Git, GitError
 from labext.courses.manifest import preload_modules
@@ -95,8 +95,10 @@ def diff(options: argparse.Namespace) -> int:
     if options.json:
         as_json({"files": found})
     else:
+        # In a pipe it is what `patch` reads.
+        shown = printable if sys.stdout.isatty() else encodable
         for text in found.values():
-            sys.stdout.write(printable(text))
+            sys.stdout.write(shown(text))
     return OK
 
 

@@ -15,9 +15,17 @@ def fail(message: str, fix: str | None) -> int:
     return FAILED
 
 
-def printable(text: str) -> str:
-    """`text` for any terminal; names that are no UTF-8 are written as escapes. Pure."""
+def encodable(text: str) -> str:
+    """`text` for any file or pipe; names that are no UTF-8 are written as escapes. Pure."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def printable(text: str) -> str:
+    """The same for a terminal: what it would take for a command is an escape, too. Pure."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
+        for char in encodable(text)
+    )
 
 
 def as_json(value: Any) -> None:

@@ -24,6 +24,33 @@ class Channel:
         except OSError:
             return
 
+    def fileno(self) -> int:
+        """Its descriptor, to wait on."""
+        return self._socket.fileno()
+
+    def say_with(self, line: str, descriptor: int) -> None:
+        """One line that carries a descriptor."""
+        try:
+            socket.send_fds(self._socket, [line.encode() + b"\n"], [descriptor])
+        except OSError:
+            return
+
+    def order(self) -> tuple[bytes | None, list[int]]:
+        """The next byte, and the descriptors that came with it; None when the server is gone.
+
+        What begins an assignment is left on the line for `assignment`.
+        """
+        try:
+            first = self._socket.recv(1, socket.MSG_PEEK)
+            if first in (b"", b"{"):
+                return first or None, []
+            first, descriptors, _, _ = socket.recv_fds(self._socket, 1, 1)
+        except OSError:
+            return None, []
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+        return first, descriptors
+
     def assignment(self) -> dict[str, Any] | None:
         """Wait, as long as it takes, for whom to become; None when the server is gone."""
         received = bytearray()

@@ -10,7 +10,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import attendant, bytecode, fonts, layout, outside, repairs, streams, student
+from . import (
+    attendant,
+    bytecode,
+    layout,
+    outside,
+    ready_made,
+    repairs,
+    reseed,
+    streams,
+    student,
+    template,
+)
 from .channel import Channel
 from .fingerprint import fingerprint, private_ranges
 from .preload import import_common, import_kernel
@@ -23,8 +34,8 @@ class Plan:
 
     `modules`: to import, in this order. `each`, `total`: seconds they may take. `stack`: the
     launcher's stack limit and the usual one, in bytes, None when it changed none. `merge_again`:
-    opt in to KSM once more, for Linux before 6.10. `fonts`: 1 when the font list was seen to.
-    `compiled`: 1 when this is not the first attempt because that one compiled modules.
+    opt in to KSM once more, for Linux before 6.10. `fonts`: 1 when what is `ready_made` was seen
+    to. `compiled`: 1 when this is not the first attempt because that one compiled modules.
     """
 
     def __init__(self, text: str) -> None:
@@ -76,23 +87,32 @@ def main(descriptor: int, text: str) -> None:
         "notes": notes,
         "seconds": round(time.monotonic() - began, 3),
         "shelved": len(shelf),
+        "unforkable": template.can_fork(),
     }
     channel.say("ready", json.dumps(mark_ready))
     del mark, mark_ready, notes
     seal()
-    fields = channel.assignment()
-    if fields is None:
+    prepared = os.getpid()
+    mine = template.serve(channel)
+    fields = mine.assignment() if mine is not None else None
+    if mine is None or fields is None:
         os._exit(0)
-    _become(student.Assignment(fields), shelf, channel)
+    problem = None
+    if os.getpid() != prepared:
+        problem = reseed.all_known({**sys.modules, **shelf.modules})
+    if problem is not None:
+        mine.say("cannot", problem)
+        os._exit(0)
+    _become(student.Assignment(fields), shelf, mine)
 
 
 def _prepare(plan: Plan, channel: Channel) -> Shelf:
     """Everything that is the same for all students."""
     # Looked for in either case: looking leaves its traces in the heap, and they must be the same.
-    listed = "matplotlib.pyplot" not in plan.modules or fonts.listed()
-    if not plan.fonts and not listed:
+    missing = ready_made.missing(plan.modules)
+    if not plan.fonts and missing:
         channel.say("import", "matplotlib.font_manager")
-        fonts.make_list(plan.each)
+        ready_made.make(missing, plan.each)
         _begin_again(plan, plan.with_fonts(), channel)
     shelf = Shelf()
     shelf.variables = import_kernel(channel.say)

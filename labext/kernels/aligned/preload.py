@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from importlib.util import find_spec
 from types import FrameType
 from typing import Any
 
+from . import descriptions
 from .entropy import of_one_shape
 from .shelf import Shelf, SideEffects
 
@@ -39,6 +41,15 @@ KERNEL_MODULES = (
     "tornado.locks",
     "tornado.platform.asyncio",
     "tornado.queues",
+)
+
+#: What IPython and Jedi import at the first completion.
+COMPLETION_PARTS = (
+    "jedi.api.classes",
+    "jedi.api.helpers",
+    "jedi.inference.finder",
+    "IPython.core.guarded_eval",
+    "IPython.core.latex_symbols",
 )
 
 
@@ -124,13 +135,16 @@ def import_kernel(say: Callable[[str, str], None]) -> dict[str, str]:
 def warm_up(name: str) -> None:
     """Load what a module loads at its first use, where that is the same for everybody.
 
-    Jedi's parser makes tables from its grammar of this Python; 10 MB that students would not share.
+    Jedi's parser makes tables from its grammar of this Python, 10 MB that students would not
+    share, and trees of the descriptions of the built-in types.
     """
     if name != "jedi":
         return
-    for part in ("jedi.api.classes", "jedi.api.helpers"):
-        __import__(part)  # as IPython does at the first completion
+    for part in COMPLETION_PARTS:
+        with contextlib.suppress(ImportError):
+            __import__(part)
     sys.modules["parso"].load_grammar()
+    descriptions.load()
 
 
 def import_common(

@@ -109,6 +109,12 @@ def pyplot() -> None:
     module.install_repl_displayhook()
 
 
+def inline_backend() -> None:
+    """Have figures shown below their cell, as its import does where there is a shell."""
+    module: Any = sys.modules["matplotlib_inline.backend_inline"]
+    module._enable_matplotlib_integration()
+
+
 def jedi_settings() -> None:
     """Its cache lies in the student's HOME. Only constants are in there: they are set again."""
     module = sys.modules["jedi.settings"]
@@ -147,4 +153,7 @@ def for_loaded(shelf: Mapping[str, ModuleType]) -> dict[str, Callable[[], None]]
         found["matplotlib.font_manager"] = font_manager
     if "matplotlib.pyplot" in shelf:
         found["matplotlib.pyplot"] = pyplot
+    inline = "matplotlib_inline.backend_inline"
+    if hasattr(shelf.get(inline), "_enable_matplotlib_integration"):
+        found[inline] = inline_backend
     return found

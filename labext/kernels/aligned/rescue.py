@@ -78,7 +78,8 @@ def rescued(seconds: float, go: Callable[[str], NoReturn]) -> Iterator[None]:
 
     callback = _Handler(handle)
     stack = ctypes.create_string_buffer(_STACK_BYTES)
-    # After an overflow of the stack there is no room for a handler on it.
+    # After an overflow of the stack there is no room for a handler on it. This thread's only: each
+    # has to ask for its own, so an overflow in a thread that a library starts ends the process.
     libc.sigaltstack(
         ctypes.byref(_Stack(start=ctypes.addressof(stack), flags=0, size=_STACK_BYTES)), None
     )

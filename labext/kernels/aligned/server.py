@@ -13,9 +13,10 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
-from . import layout, outside, rescue, streams, student
+from . import bytecode, layout, outside, rescue, streams, student
 from .preload import TooSlow, within
 from .seal import seal
 
@@ -27,15 +28,22 @@ _INDIRECT = frozenset({"os", "_collections_abc", "collections.abc", "posixpath"}
 class Plan:
     """What to do before the server is anybody's; equal for all servers that shall be alike.
 
-    `modules`: to import, in this order. `seconds`: for all of them. `stack`: the usual soft stack
-    limit in bytes where a secret layout changed it, else None.
+    `modules`: to import, in this order. `seconds`: for all of them. `stack`: the wrapper's soft
+    stack limit and the usual one, in bytes, None where it changed none. `compiled`: 1 when this is
+    not the first attempt because that one compiled modules.
     """
 
     def __init__(self, text: str) -> None:
         fields: dict[str, Any] = json.loads(text)
         self.modules: list[str] = fields["modules"]
         self.seconds: float = fields["seconds"]
-        self.stack: int | None = fields["stack"]
+        self.stack: tuple[int, int] | None = tuple(fields["stack"]) if fields["stack"] else None
+        self.compiled: int = fields["compiled"]
+        self._fields = fields
+
+    def with_compiled(self) -> str:
+        """The same plan, as text, once all modules lie there compiled."""
+        return json.dumps({**self._fields, "compiled": 1})
 
 
 def main(text: str) -> None:
@@ -43,6 +51,8 @@ def main(text: str) -> None:
     plan = Plan(text)
     with variables_read() as read:
         reason = _prepare(plan)
+    if reason is None and not plan.compiled and bytecode.compiled_here(list(sys.modules.values())):
+        _begin_again(plan)
     given = dict(os.environ)
     fields = _assignment()
     assignment = student.Assignment({"module": "", **fields})
@@ -109,7 +119,7 @@ def differing(names: Iterable[str], one: Mapping[str, str], other: Mapping[str, 
 def _prepare(plan: Plan) -> str | None:
     """Import what all servers have in common; None, or why this process cannot be used."""
     if plan.stack is not None:
-        problem = layout.restore_stack_limit(plan.stack)
+        problem = layout.restore_stack_limit(plan.stack[1])
         if problem is not None:
             return problem
     gc.disable()
@@ -145,6 +155,23 @@ def _assignment() -> dict[str, Any]:
     return fields
 
 
+def _begin_again(plan: Plan) -> None:
+    """A fresh process of the same plan; when that cannot be, this one is good enough."""
+    with contextlib.suppress(OSError, ValueError):
+        command = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
+        environment = dict(
+            entry.partition(b"=")[::2]
+            for entry in Path("/proc/self/environ").read_bytes().split(b"\0")
+            if b"=" in entry
+        )
+        streams.keep_over_exec()
+        if plan.stack is not None:
+            layout.set_stack_limit(plan.stack[0])
+        os.execve(sys.executable, [*command[:-1], plan.with_compiled().encode()], environment)
+    if plan.stack is not None:
+        layout.set_stack_limit(plan.stack[1])
+
+
 def _name(assignment: student.Assignment) -> None:
     """`sys.argv`, `sys.orig_argv` and the first folder of the path, as ``python SCRIPT`` has."""
     sys.argv[:] = assignment.arguments
@@ -162,7 +189,7 @@ def _stock(assignment: student.Assignment, plan: Plan, reason: str) -> NoReturn:
     streams.restore_descriptors()
     signal.alarm(0)
     if plan.stack is not None:
-        layout.set_stack_limit(plan.stack)
+        layout.set_stack_limit(plan.stack[1])
     rescue.default_action(signal.SIGPIPE, signal.SIGXFSZ)
     with contextlib.suppress(OSError):
         os.write(2, f"samepage-singleuser: starting without alignment: {reason}\n".encode())

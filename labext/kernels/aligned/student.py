@@ -156,7 +156,11 @@ def parent_of_kernel() -> None:
     for trait, variable in watched:
         handle = application.class_traits().get(trait)
         if handle is not None:
-            handle.default_value = int(os.environ.get(variable) or 0)
+            value = int(os.environ.get(variable) or 0)
+            if value and trait == "parent_handle":
+                # A forked kernel's parent is the template, which ends with the server.
+                value = os.getppid()
+            handle.default_value = value
             # traitlets keeps the defaults of plain numbers a second time, by class.
             second = getattr(application, "_static_immutable_initial_values", {})
             if trait in second:

@@ -1,9 +1,10 @@
+import { PageConfig } from '@jupyterlab/coreutils';
 import { describe, expect, it } from 'vitest';
 
 import { type OpenDocument, reloadClean, saveEdited } from '../src/courses/documents';
 import { courseEvents } from '../src/courses/events';
 import { courseInterval } from '../src/courses/model';
-import { contentsPath, isInCourse } from '../src/courses/paths';
+import { canOpen, contentsPath, isInCourse } from '../src/courses/paths';
 import type { ICourses } from '../src/rest/types';
 import { course, look } from './course';
 
@@ -85,6 +86,18 @@ describe('paths', () => {
     expect(contentsPath({ target: 'courses/stats' }, 'a/b.ipynb')).toBe('courses/stats/a/b.ipynb');
     expect(contentsPath({ target: '' }, 'b.ipynb')).toBe('b.ipynb');
     expect(contentsPath({ target: null }, 'b.ipynb')).toBeNull();
+  });
+
+  it('offers no hidden file to be opened, unless the server shows those', () => {
+    expect(canOpen('data/bikes.csv')).toBe(true);
+    expect(canOpen('.gitignore')).toBe(false);
+    expect(canOpen('.github/workflow.yml')).toBe(false);
+    PageConfig.setOption('allow_hidden_files', 'true');
+    try {
+      expect(canOpen('.gitignore')).toBe(true);
+    } finally {
+      PageConfig.setOption('allow_hidden_files', 'false');
+    }
   });
 
   it('knows a neighbour with the same beginning from the course', () => {

@@ -4,13 +4,12 @@ One name stands for many agents: a headless Service has an address for each of i
 Swarm's `tasks.NAME` one for each task.
 """
 
-import asyncio
 import ipaddress
-import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from nodeagent.errors import ConfigError
+from nodeagent.names import Names, is_number
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,30 +41,20 @@ def check_address(text: str) -> str:
     return text
 
 
-async def places(address: str) -> tuple[Place, ...]:
-    """Whom to ask for it, in a fixed order. OSError: the name is not known."""
+async def places(address: str, names: Names, seconds: float | None = None) -> tuple[Place, ...]:
+    """Whom to ask for it, in a fixed order. OSError: the name is not known in time."""
     parts = urlsplit(address)
     if parts.scheme == "unix":
         return (Place(base="http://localhost", socket_path=parts.path),)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    if parts.scheme == "https" or _is_number(host):
+    if parts.scheme == "https" or is_number(host):
         # A certificate is for a name, so an https address stays one place.
         return (Place(base=f"{parts.scheme}://{_bracketed(host)}:{port}"),)
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    numbers = sorted({str(entry[4][0]) for entry in found})
+    numbers = list(await names.numbers(host, seconds))
     if all(ipaddress.ip_address(number.partition("%")[0]).is_loopback for number in numbers):
         # 127.0.0.1 and ::1 are one agent.
         numbers = numbers[:1]
     return tuple(Place(base=f"http://{_bracketed(number)}:{port}") for number in numbers)
-
-
-def _is_number(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _bracketed(host: str) -> str:

@@ -7,6 +7,7 @@ the cluster's store, only this process knows its promises: they end after the po
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from nodeagent.gpu.sharing.verdict import Decision
 
 _GATHER_SHARE = 0.6
 """Of the time for an answer; the rest is for the confirmation."""
+_RELEASE_SECONDS = 5.0
 
 
 class NoEvidenceError(AgentError):
@@ -59,7 +61,9 @@ class Advisor:
         self._clock = clock
         self._standings = Standings(policy)
         self._ledger = Ledger()
-        self._confirmed: dict[str, tuple[Place, float]] = {}
+        self._held: dict[str, dict[Place, float]] = {}
+        """Of each pod the agents that keep, or may keep, a reservation for it, and until when."""
+        self._releases: dict[tuple[Place, str], asyncio.Task[None]] = {}
 
     async def look(self, request: Request, seconds: float) -> Answer:
         """The answer of this moment; nothing is reserved. NoEvidenceError: nobody told."""
@@ -68,11 +72,12 @@ class Advisor:
 
     async def place(self, request: Request, seconds: float) -> Placement:
         """The answer, reserved; the same again for the same pod. NoEvidenceError: nobody told.
-        Given up half-way it leaves no reservation here."""
+        Given up half-way it leaves no reservation, and one elsewhere from an earlier try ends."""
         try:
             return await self._placed(request, seconds)
         except asyncio.CancelledError:
             self._ledger = release(self._ledger, request.pod)
+            self._let_go(request.pod, but=None)
             raise
 
     async def _placed(self, request: Request, seconds: float) -> Placement:
@@ -84,32 +89,45 @@ class Advisor:
         while True:
             # No await between these two: the ledger is that of the decision.
             decision = self._decide(request, standings)
-            self._keep(decision)
+            self._keep(request.pod, decision)
             placed = Placement(answer=answer_of(decision), reservations=decision.reservations)
             place = _place(addresses.get(decision.node or ""))
             left = end - loop.time()
             if self._agents is None or not decision.reservations or place is None or left <= 0:
+                self._let_go(request.pod, but=place)
                 return placed
+            # Noted before it is asked: an answer that comes too late is a reservation all the same.
+            self._hold(request.pod, place)
             try:
-                said = await self._agents.reserve(place, request, left)
+                if (ending := self._releases.get((place, request.pod))) is not None:
+                    await asyncio.wait({ending}, timeout=left)
+                said = await self._agents.reserve(place, request, max(0.05, end - loop.time()))
             except AgentsError:
                 # The node has just told its facts: they stand, and so does this ledger.
+                self._let_go(request.pod, but=place)
                 return placed
             if said.placed:
-                return self._confirmed_by(place, request, decision, said)
+                self._let_go(request.pod, but=place)
+                return self._confirmed_by(request, decision, said)
             # Somebody was faster there: the next candidate.
             self._ledger = release(self._ledger, request.pod)
             standings = tuple(each for each in standings if each.snapshot.node != decision.node)
             if not standings:
+                self._let_go(request.pod, but=None)
                 return Placement(answer=said)
 
     async def release(self, pod: str, seconds: float) -> None:
         """A pod that failed or ended. AgentsError: its node's agent did not take note (it will,
         when the reservation's time is over)."""
         self._ledger = release(self._ledger, pod)
-        held = self._confirmed.pop(pod, None)
-        if held is not None and self._agents is not None and held[1] > self._clock():
-            await self._agents.release(held[0], pod, seconds)
+        now = self._clock()
+        held = [place for place, until in self._held.pop(pod, {}).items() if until > now]
+        if self._agents is None:
+            return
+        asked = (self._agents.release(place, pod, seconds) for place in held)
+        failed = [each for each in await asyncio.gather(*asked, return_exceptions=True) if each]
+        if failed:
+            raise failed[0]
 
     def adopt(self, reservations: Iterable[Reservation]) -> None:
         """Take over what a former process had promised, where nothing is known of the pod."""
@@ -130,6 +148,8 @@ class Advisor:
 
     def close(self) -> None:
         """Drop the connections."""
+        for task in list(self._releases.values()):
+            task.cancel()
         self._evidence.close()
         if self._agents is not None:
             self._agents.close()
@@ -150,18 +170,48 @@ class Advisor:
     def _decide(self, request: Request, standings: tuple[Standing, ...]) -> Decision:
         return decide_over(request, standings, self._policy, self._clock(), self._ledger)
 
-    def _keep(self, decision: Decision) -> None:
-        if decision.reservations:
-            self._ledger = reserve(
-                self._ledger,
-                decision.reservations,
-                seen_version=decision.ledger_version,
-                now=self._clock(),
-            )
+    def _keep(self, pod: str, decision: Decision) -> None:
+        if not decision.reservations:
+            # What an earlier try had is not for this one.
+            self._ledger = release(self._ledger, pod)
+            return
+        self._ledger = reserve(
+            self._ledger,
+            decision.reservations,
+            seen_version=decision.ledger_version,
+            now=self._clock(),
+        )
 
-    def _confirmed_by(
-        self, place: Place, request: Request, decision: Decision, said: Answer
-    ) -> Placement:
+    def _hold(self, pod: str, place: Place) -> None:
+        now = self._clock()
+        kept = {
+            name: {where: until for where, until in places.items() if until > now}
+            for name, places in self._held.items()
+        }
+        self._held = {name: places for name, places in kept.items() if places}
+        self._held.setdefault(pod, {})[place] = now + self._policy.reservation_seconds
+
+    def _let_go(self, pod: str, *, but: Place | None) -> None:
+        """Have all agents but one forget the pod, in the background: a start that is tried again
+        may get another node, and what the first keeps would be nobody's until its time is over."""
+        held, now = self._held.get(pod, {}), self._clock()
+        for place in [each for each in held if each != but]:
+            if held.pop(place) > now and self._agents is not None:
+                task = asyncio.get_running_loop().create_task(self._released(place, pod))
+                self._releases[place, pod] = task
+        if not held:
+            self._held.pop(pod, None)
+
+    async def _released(self, place: Place, pod: str) -> None:
+        try:
+            if self._agents is not None:
+                # It ends there by itself, only later.
+                with contextlib.suppress(AgentsError):
+                    await self._agents.release(place, pod, _RELEASE_SECONDS)
+        finally:
+            self._releases.pop((place, pod), None)
+
+    def _confirmed_by(self, request: Request, decision: Decision, said: Answer) -> Placement:
         """The node's agent may have chosen another GPU of its own: its word counts."""
         expires = self._clock() + self._policy.reservation_seconds
         kept = tuple(
@@ -179,9 +229,6 @@ class Advisor:
         self._ledger = reserve(
             self._ledger, kept, seen_version=self._ledger.version, now=self._clock()
         )
-        self._confirmed[request.pod] = (place, expires)
-        now = self._clock()
-        self._confirmed = {pod: held for pod, held in self._confirmed.items() if held[1] > now}
         return Placement(answer=said, reservations=kept)
 
 

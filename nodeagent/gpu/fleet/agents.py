@@ -19,6 +19,7 @@ from nodeagent.gpu.fleet.answer import Answer, answer_from
 from nodeagent.gpu.fleet.evidence import Gathered, Located, Missing
 from nodeagent.gpu.sharing.request import Request
 from nodeagent.gpu.snapshot import Snapshot
+from nodeagent.names import Names, NamesResolver
 
 _AT_ONCE = 64
 _MOST_BYTES = 8 * 2**20
@@ -41,9 +42,11 @@ class _SocketResolver(Resolver):
 
 
 class AgentClient:
-    """`token_file`: the operator's token of the agents, read anew for each request."""
+    """`token_file`: the operator's token of the agents, read anew for each request. `names`: who
+    looks their names up."""
 
-    def __init__(self, *, token_file: Path | None = None) -> None:
+    def __init__(self, *, token_file: Path | None = None, names: Names | None = None) -> None:
+        self.names = names or Names()
         self._token_file = token_file
         self._clients: dict[str | None, SimpleAsyncHTTPClient] = {}
 
@@ -116,9 +119,11 @@ class AgentClient:
     def _client(self, place: Place) -> SimpleAsyncHTTPClient:
         path = place.socket_path
         if path not in self._clients:
-            more = {} if path is None else {"resolver": _SocketResolver(path)}
             self._clients[path] = SimpleAsyncHTTPClient(
-                force_instance=True, max_clients=_AT_ONCE, max_body_size=_MOST_BYTES, **more
+                force_instance=True,
+                max_clients=_AT_ONCE,
+                max_body_size=_MOST_BYTES,
+                resolver=NamesResolver(self.names) if path is None else _SocketResolver(path),
             )
         return self._clients[path]
 
@@ -137,7 +142,11 @@ class AgentEvidence:
         found: list[Located] = []
         missing: list[Missing] = []
         asked: dict[asyncio.Task[Snapshot], Place] = {}
-        names = {asyncio.create_task(places(each)): each for each in self._addresses}
+        # Half of the time at most: the agents themselves have to be asked as well.
+        names = {
+            asyncio.create_task(places(each, self._client.names, seconds / 2)): each
+            for each in self._addresses
+        }
         try:
             if names:
                 await asyncio.wait(names, timeout=seconds)

@@ -147,7 +147,7 @@ def test_a_way_measured_again_takes_the_old_place() -> None:
 
 def test_targets_are_judged() -> None:
     said = "\n".join(notes(Results(classes=[one("a", 2000), one("c", 1900), one("f", 200)])))
-    assert "after imports: 10% of (a), with spares 12%" in said
+    assert "after imports: 10% of (a), with templates 12%" in said
     assert said.count(": met.") == 6
     slow = dataclasses.replace(one("f", 900, ksmd=9.0, ninety=None), idle_share=0.02)
     said = "\n".join(notes(Results(classes=[one("a", 2000), one("c", 1900), slow])))

@@ -58,6 +58,7 @@ def test_good_values(changes: dict[str, Any]) -> None:
         ({"maxUnavailable": 0}, "0 is not valid under any of the given schemas"),
         ({"networkPolicy": {"from": []}}, "[] should be non-empty"),
         ({"priorityClass": {"value": 2_000_000_000}}, "is greater than the maximum"),
+        ({"seccomp": {"arch": "x86_64"}}, "'x86_64' is not one of"),
         ({"gpu": {"enable": True}}, "'enable' was unexpected"),
         ({"gpu": {"names": True}}, "True was expected"),
         ({"gpu": {"tokenSecret": "token"}}, "True was expected"),

@@ -41,7 +41,7 @@ def test_the_stage_that_builds_the_wheel_is_the_same_in_all() -> None:
     stages = [
         path.read_text().partition("# --- wheel:")[2].split("\n\n# ---")[0] for path in DOCKERFILES
     ]
-    assert len(DOCKERFILES) == 3
+    assert len(DOCKERFILES) == 4
     assert len(set(stages)) == 1
     assert "images/wheel/build.sh" in stages[0]
 

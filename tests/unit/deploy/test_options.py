@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -178,27 +179,125 @@ def without_names(objects: Objects) -> Objects:
     return found
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")
-def test_components_and_chart_make_the_same_objects(tmp_path: Path) -> None:
-    copied = tmp_path / "kustomize"
+needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")
+
+
+def built(folder: Path, overlay: str, *components: str) -> Objects:
+    """A kustomization of an operator's own, beside ours."""
+    copied = folder / "kustomize"
     shutil.copytree(ROOT / "deploy/kustomize", copied)
-    (copied / "overlays/seccomp/aligned.json").write_text(PROFILE)
+    (copied / "components/seccomp/aligned.json").write_text(PROFILE)
     own = copied / "own"
     own.mkdir()
-    (own / "kustomization.yaml").write_text(
-        yaml.safe_dump(
-            {
-                "resources": ["../overlays/seccomp"],
-                "components": ["../components/course-cache", "../components/donors"],
-            }
-        )
-    )
+    wanted = {
+        "resources": [f"../{overlay}"],
+        "components": [f"../components/{name}" for name in components],
+    }
+    (own / "kustomization.yaml").write_text(yaml.safe_dump(wanted))
     done = subprocess.run(
         ["kubectl", "kustomize", str(own)],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert without_names(manifests.load(done.stdout)) == without_names(every())
+    return manifests.load(done.stdout)
+
+
+@needs_kubectl
+@pytest.mark.parametrize(
+    ("overlay", "components"),
+    [
+        ("overlays/seccomp", ["course-cache", "donors"]),
+        ("base", ["seccomp", "course-cache", "donors"]),
+    ],
+    ids=["overlay", "component"],
+)
+def test_components_and_chart_make_the_same_objects(
+    overlay: str, components: list[str], tmp_path: Path
+) -> None:
+    assert without_names(built(tmp_path, overlay, *components)) == without_names(every())
+
+
+@needs_kubectl
+def test_gpu_nodes_and_the_profile_in_one_overlay(tmp_path: Path) -> None:
+    names = ["gpu-publish", "gpu-ask", "gpu-names", "donors", "course-cache"]
+    objects = built(tmp_path, "overlays/gpu", "seccomp", *names)
+    for version in ("1.32", "1.34", "1.37"):
+        for one in objects.values():
+            assert kubernetes_validate.validate(one, version, strict=True) == version
+    made = pods(objects)
+    assert set(made) == {
+        "samepage-agent", "samepage-agent-gpu", "samepage-courses", "samepage-seccomp"
+    }  # fmt: skip
+    # No node has two agents, and the profile goes to GPU nodes as to the others.
+    installer = made["samepage-seccomp"]
+    assert "nvidia.com/gpu" in {each["key"] for each in installer["tolerations"]}
+    assert set(installer["nodeSelector"]) == {"kubernetes.io/os", "kubernetes.io/arch"}
+    assert "affinity" not in installer
+    assert "affinity" in made["samepage-agent"]
+    (volume,) = [each for each in installer["volumes"] if "configMap" in each]
+    profile = objects["ConfigMap", volume["configMap"]["name"]]
+    assert profile["metadata"]["namespace"] == "samepage"
+    assert profile["data"] == {"aligned.json": PROFILE}
+    # Each of the two is what it is without the other.
+    (tmp_path / "gpu").mkdir()
+    alone = built(tmp_path / "gpu", "overlays/gpu", *names)
+    assert {key: one for key, one in objects.items() if key in alone} == alone
+    assert set(objects) - set(alone) == {
+        ("DaemonSet", "samepage-seccomp"), ("ConfigMap", volume["configMap"]["name"])
+    }  # fmt: skip
+    for name, pod in made.items():
+        assert pod["automountServiceAccountToken"] is False, name
+        assert pod.get("hostPID", False) is (name == "samepage-agent-gpu")
+        for container in pod["containers"]:
+            rights = container["securityContext"]
+            assert rights["capabilities"] == {"drop": ["ALL"]}, name
+            assert rights["allowPrivilegeEscalation"] is False
+            assert rights["readOnlyRootFilesystem"] is True
+
+
+def blocks(page: str) -> list[Any]:
+    """Pieces of kustomizations that a page shows."""
+    text = (ROOT / "docs/operators" / page).read_text(encoding="utf-8")
+    found = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    keys = {"resources", "components", "images", "patches"}
+    return [one for one in found if isinstance(one, dict) and set(one) <= keys]
+
+
+@needs_kubectl
+def test_what_the_pages_show_can_be_built(tmp_path: Path) -> None:
+    """Copied from top to bottom: a later piece takes the place of the same key of an earlier."""
+    shown = [*blocks("kubernetes.md"), *blocks("gpu-hub.md")]
+    assert len(shown) == 4
+    shutil.copytree(ROOT / "deploy/kustomize", tmp_path / "samepage/deploy/kustomize")
+    (tmp_path / "samepage/deploy/kustomize/components/seccomp/aligned.json").write_text(PROFILE)
+    install, arm, gpus, hub = shown
+    for pieces in ([install], [install, gpus, arm], [install, hub]):
+        whole = {key: value for piece in pieces for key, value in piece.items()}
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(whole))
+        done = subprocess.run(
+            ["kubectl", "kustomize", str(tmp_path)],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        objects = manifests.load(done.stdout)
+        images = {each["image"] for pod in pods(objects).values() for each in pod["containers"]}
+        assert all(image.startswith("registry.example.org/") for image in images), images
+        assert (arm in pieces) == ("kubernetes.io/arch: arm64" in done.stdout)
+
+
+@pytest.mark.parametrize("arch", ["amd64", "arm64"])
+def test_the_charts_profile_is_for_one_architecture_on_gpu_nodes_too(arch: str) -> None:
+    changes = manifests.merged(
+        manifests.gpu_values(), {"seccomp": {"profile": PROFILE, "arch": arch}}
+    )
+    objects = manifests.chart(changes)
+    assert pods(objects)["samepage-seccomp"]["nodeSelector"] == {
+        "kubernetes.io/arch": arch,
+        "kubernetes.io/os": "linux",
+        "nvidia.com/gpu.present": "true",
+    }
+    for one in objects.values():
+        assert kubernetes_validate.validate(one, "1.36", strict=True)
 
 
 GPUS = {"gpuPublish": {"enabled": True}}

@@ -17,7 +17,7 @@ import yaml
 from scripts.seccomp_profile import ProfileError, flattened
 from tests.unit.deploy import manifests
 
-OVERLAY = manifests.ROOT / "deploy/kustomize/overlays/seccomp"
+COMPONENT = manifests.ROOT / "deploy/kustomize/components/seccomp"
 ENGINE = Path("/usr/share/containers/seccomp.json")
 
 
@@ -110,7 +110,7 @@ def test_a_real_engines_profile() -> None:
 
 
 def test_the_installer_has_no_rights_to_spare() -> None:
-    one = yaml.safe_load((OVERLAY / "installer.yaml").read_text(encoding="utf-8"))
+    one = yaml.safe_load((COMPONENT / "installer.yaml").read_text(encoding="utf-8"))
     for version in ("1.32", "1.34", "1.37"):
         kubernetes_validate.validate(one, version, strict=True)
     pod = one["spec"]["template"]["spec"]
@@ -128,7 +128,7 @@ def test_the_installer_has_no_rights_to_spare() -> None:
 def test_kubectl_builds_the_overlay(tmp_path: Path) -> None:
     copied = tmp_path / "kustomize"
     shutil.copytree(manifests.ROOT / "deploy/kustomize", copied)
-    (copied / "overlays/seccomp/aligned.json").write_text(json.dumps(flattened(DEFAULT, "amd64")))
+    (copied / "components/seccomp/aligned.json").write_text(json.dumps(flattened(DEFAULT, "amd64")))
     done = subprocess.run(
         ["kubectl", "kustomize", str(copied / "overlays/seccomp")],
         capture_output=True, text=True, timeout=60, check=False, env=dict(os.environ),
@@ -139,5 +139,8 @@ def test_kubectl_builds_the_overlay(tmp_path: Path) -> None:
     made = next(name for name in named if name.startswith("samepage-seccomp-"))
     pod = objects["DaemonSet", "samepage-seccomp"]["spec"]["template"]["spec"]
     assert pod["volumes"][0]["configMap"]["name"] == made
+    # The whole agent as without the profile, and nothing else.
+    mine = {("DaemonSet", "samepage-seccomp"), ("ConfigMap", made)}
+    assert {key: one for key, one in objects.items() if key not in mine} == manifests.plain()
     for one in objects.values():
         kubernetes_validate.validate(one, "1.36", strict=True)

@@ -6,7 +6,6 @@ import asyncio
 import importlib.util
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from jupyterhub.objects import Hub, Server
+from jupyterhub.utils import maybe_future
 from traitlets.config import Config
 
 from nodeagent.config import load
@@ -159,33 +159,7 @@ def test_configs_get_a_new_name_with_their_content() -> None:
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
     """The hub's configuration, as jupyterhub reads it from the stack's config."""
-    secrets = tmp_path / "secrets"
-    secrets.mkdir()
-    for name, text in (("hub-cookie", "ab" * 32), ("proxy-token", "t"), ("class-password", "p")):
-        (secrets / name).write_text(text)
-    settings = SERVICES["hub"]["environment"] | {
-        "SAMEPAGE_SINGLEUSER_IMAGE": swarm.NAMES["SAMEPAGE_SINGLEUSER_IMAGE"],
-        "SAMEPAGE_NETWORK": "samepage_hub",
-        "SAMEPAGE_NODE_VOLUME": "samepage_node",
-        "SAMEPAGE_CULL_SECONDS": "300",
-        "SAMEPAGE_HOME_OPTIONS": "type=nfs;o=addr=nfs.example.org,rw;device=:/homes/{username}",
-        "SAMEPAGE_SECRETS": str(secrets),
-        "SAMEPAGE_COURSES_FOLDER": str(ROOT / "deploy/z2jh/courses"),
-    }
-    for name, text in settings.items():
-        monkeypatch.setenv(name, text)
-    for name in ("samepage_courses.py", "jupyterhub_config.py"):
-        folder = "hub" if name == "samepage_courses.py" else "swarm"
-        shutil.copy(ROOT / "deploy" / folder / name, tmp_path / name)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "samepage_courses", raising=False)
-    made = Config()
-    path = tmp_path / "jupyterhub_config.py"
-    exec(
-        compile(path.read_text(encoding="utf-8"), str(path), "exec"),
-        {"get_config": lambda: made, "__file__": str(path)},
-    )
-    yield made
+    yield swarm.hub_config(tmp_path, monkeypatch)
     sys.modules.pop("samepage_courses", None)
 
 
@@ -233,6 +207,7 @@ def service(hub: Config, course: str | None, groups: tuple[str, ...] = ()) -> di
     async def start() -> None:
         # After the service is made it asks for its address, which needs a daemon.
         spawner.get_ip_and_port = address
+        await maybe_future(spawner.run_pre_spawn_hook())
         await spawner.start()
 
     async def address() -> tuple[str, int]:
@@ -309,10 +284,46 @@ def test_who_is_stopped_after_300_seconds_has_told_of_its_activity(hub: Config) 
     assert importlib.util.find_spec(culler["command"][2]) is not None
 
 
-def test_what_the_hub_image_pins_is_what_is_tested() -> None:
-    pins = (swarm.FOLDER / "hub/requirements.txt").read_text().split()
-    tested = (ROOT / "constraints.txt").read_text().split()
-    assert set(pins) <= set(tested)
+def test_what_the_hub_image_installs_is_what_is_tested() -> None:
+    """The spawner and the culler come in the versions of constraints.txt, with the [hub] extra."""
+    tested = {
+        line.partition("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().split()
+    }
+    script = (ROOT / "images/hub/install.sh").read_text(encoding="utf-8")
+    line = next(each for each in script.splitlines() if "requirements-hub.txt" in each)
+    named = line.partition("requirements-hub.txt")[2].strip('" ').lower().split()
+    assert set(named) == {"dockerspawner", "jupyterhub-idle-culler", "pyyaml"}
+    assert {*named, "jupyterhub", "tornado"} <= tested
+
+
+def test_the_hub_alone_joins_the_agents_and_only_for_gpus() -> None:
+    assert SERVICES["hub"]["networks"] == ["hub"]
+    assert "agent-token" not in {each["source"] for each in SERVICES["hub"]["secrets"]}
+    over = yaml.safe_load(swarm.GPUS.read_text(encoding="utf-8"))
+    assert set(over) == {"services"}
+    assert set(over["services"]) == {"hub"}
+    changed = over["services"]["hub"]
+    assert set(changed) == {"environment", "networks", "secrets"}
+    assert changed["networks"] == ["hub", "agents"]
+    # The tuner's own, which its agents believe.
+    assert changed["secrets"] == SERVICES["tuner"]["secrets"]
+
+
+@pytest.mark.skipif(swarm.no_client() is not None, reason=str(swarm.no_client()))
+def test_dockers_client_lays_gpus_over_the_stack() -> None:
+    stack, both = swarm.read_by_docker(), swarm.read_by_docker(None, swarm.GPUS)
+    hub = both["services"]["hub"]
+    assert set(hub["networks"]) == {"hub", "agents"}
+    sources = {each["source"] for each in hub["secrets"]}
+    assert sources == {"hub-cookie", "proxy-token", "class-password", "agent-token"}
+    token = hub["environment"]["SAMEPAGE_HUB_GPU_TOKEN_FILE"]
+    assert token == "/run/secrets/agent-token"
+    asked = hub["environment"]["SAMEPAGE_HUB_GPU_AGENTS"]
+    port = both["services"]["tuner"]["environment"]["NODEAGENT_LISTEN"].rpartition(":")[2]
+    assert asked == f"http://tasks.tuner:{port}"
+    for name in ("proxy", "tuner", "reader"):
+        assert both["services"][name] == stack["services"][name]
 
 
 def test_the_script_refuses_what_it_cannot_do(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -89,13 +90,41 @@ def test_only_ksm_can_be_written(unit: Path) -> None:
 
 
 def test_who_reads_processes_has_no_network_and_who_has_it_sees_none() -> None:
+    """The tuner, which answers on loopback, sees names of processes and reads none of them."""
     found = {unit.stem: settings(unit) for unit in UNITS}
     assert found["samepage-reader"]["PrivateNetwork"] == ["yes"]
     assert found["samepage-reader"]["RestrictAddressFamilies"] == ["AF_UNIX"]
     assert found["samepage-agent"]["IPAddressDeny"] == ["any"]
     assert found["samepage-agent"]["IPAddressAllow"] == ["localhost"]
-    for name in ("samepage-agent", "samepage-courses"):
-        assert found[name]["ProtectProc"] == ["invisible"]
+    # "invisible" lets root's group see everything: test_what_protectproc_hides_from_root.
+    assert found["samepage-courses"]["ProtectProc"] == ["ptraceable"]
+    for name in ("samepage-agent", "samepage-reader"):
+        assert "ProtectProc" not in found[name]
+
+
+#: Processes in a procfs mounted as ProtectProc= does, for root without a capability.
+COUNT = """
+mount -t proc -o hidepid={how} proc {folder} || exit 77
+setpriv --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs ls {folder}
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="mounts need root")
+def test_what_protectproc_hides_from_root(tmp_path: Path) -> None:
+    """What the units' comments say of Linux."""
+    seen: dict[str, set[str]] = {}
+    for name, how in (("invisible", "2"), ("ptraceable", "4")):
+        done = subprocess.run(
+            ["unshare", "-m", "sh", "-c", COUNT.format(how=how, folder=tmp_path)],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        if done.returncode == 77:
+            pytest.skip(f"procfs cannot be mounted here: {done.stderr.strip()}")
+        assert done.returncode == 0, done.stderr
+        seen[name] = {word for word in done.stdout.split() if word.isdigit()}
+    me = str(os.getpid())
+    assert me in seen["invisible"]
+    assert me not in seen["ptraceable"]
 
 
 def test_what_was_found_outlives_a_crash() -> None:

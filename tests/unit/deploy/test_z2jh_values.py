@@ -20,8 +20,11 @@ import yaml
 from jsonschema import Draft7Validator
 
 from labext.courses.manifest import reading
+from tests.standins.gpu_node import GpuNode
 from tests.unit.deploy import z2jh
 from tests.unit.deploy.z2jh import COURSES, FILES, FOLDER, KEYS, VARIANTS
+from tests.unit.hubext.support import fresh
+from tests.unit.nodeagent.gpu_support import gpu
 
 BASE = FOLDER / "values.yaml"
 VERSIONS = ("1.32", "1.34", "1.37")
@@ -194,6 +197,48 @@ def test_restricted_asks_the_agents_service() -> None:
     assert rule["ports"] == [{"port": agent["spec"]["ports"][0]["port"], "protocol": "TCP"}]
     # The privileged init container of the chart.
     assert values["singleuser"]["cloudMetadata"] == {"blockWithIptables": False}
+
+
+def test_the_hub_gives_out_gpus_to_courses_that_ask_for_one(tmp_path: Path) -> None:
+    """The hub's hooks around our courses, with a real agent's answers from a stand-in."""
+    values = z2jh.load(BASE, FOLDER / "values-gpu-hub.yaml")
+    asked = yaml.safe_load(
+        (z2jh.ROOT / "deploy/kustomize/components/gpu-ask/service.yaml").read_text()
+    )
+    (port,) = asked["spec"]["ports"]
+    own = asked["metadata"]
+    agents = f"http://{own['name']}.{own['namespace']}.svc:{port['port']}"
+    (mounted,) = [
+        each["mountPath"]
+        for each in values["hub"]["extraVolumeMounts"]
+        if each["name"] == "samepage-token"
+    ]
+    (tmp_path / "token").write_text("t0ken")
+    hooks = values["hub"]["extraConfig"]
+    text = hooks["40-samepage-gpus"]
+    assert agents in text
+    assert f"{mounted}/token" in text
+    assert "samepage-courses" in {each["name"] for each in values["hub"]["extraVolumes"]}
+
+    async def scenario() -> None:
+        async with GpuNode(fresh(gpu("GPU-a"), name="gpu-1"), token="t0ken") as node:
+            hooks["40-samepage-gpus"] = text.replace(agents, node.url).replace(
+                f"{mounted}/token", str(tmp_path / "token")
+            )
+            config = await asyncio.to_thread(z2jh.configured, values, COURSES)
+            for course, affinity in (("deep-learning", True), ("statistics", False)):
+                spawner = await asyncio.to_thread(z2jh.spawner, config, ("deep-learning",))
+                spawner.user_options = {"profile": course}
+                await spawner.load_user_options()
+                made = await spawner.get_pod_manifest()
+                made = z2jh.plain(await spawner.modify_pod_hook(spawner, made))
+                kubernetes_validate.validate(made, VERSIONS[0], strict=True)
+                assert ("gpu-1" in json.dumps(made["spec"].get("affinity"))) is affinity
+                limits = made["spec"]["containers"][0]["resources"]["limits"]
+                assert ("nvidia.com/gpu" in limits) is affinity
+            assert [entry.user for entry in node.ledger.entries] == ["alice"]
+
+    asyncio.run(scenario())
 
 
 def test_who_is_stopped_after_300_seconds_has_told_of_its_activity() -> None:

@@ -34,6 +34,8 @@ KEYS: dict[str, tuple[type, ...]] = {
     "hub.extraFiles": (dict,),
     "hub.extraVolumeMounts": (list,),
     "hub.extraVolumes": (list,),
+    "hub.image.name": (str,),
+    "hub.image.tag": (str,),
     "singleuser.allowPrivilegeEscalation": (bool,),
     "singleuser.cloudMetadata.blockWithIptables": (bool,),
     "singleuser.cmd": (str, list),
@@ -153,13 +155,16 @@ def spawner(config: Config, groups: tuple[str, ...] = ()) -> Any:
     orm = SimpleNamespace(name="", server=None, oauth_client_id="none", user=user)
 
     async def make() -> Any:
-        return KubeSpawner(
+        made = KubeSpawner(
             config=config,
             hub=Hub(public_host="", connect_url="http://hub:8081"),
             user=user,
             orm_spawner=orm,
             api_token="secret",
         )
+        # As the hub has it when a server starts.
+        made._spawn_pending = True
+        return made
 
     # It looks for a cluster's address when it is made, and uses it when it starts a pod.
     with (

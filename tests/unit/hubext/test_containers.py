@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 from dockerspawner import DockerSpawner, SwarmSpawner
@@ -12,6 +14,8 @@ from traitlets.config import Config
 
 import hubext
 from hubext import hooks
+from hubext.containers import give_docker
+from hubext.devices import Devices
 from hubext.loan import lend
 from nodeagent.gpu.sharing.policy import GIB
 from nodeagent.gpu.snapshot import Snapshot
@@ -117,6 +121,25 @@ def test_the_operators_host_config_stays(form: str) -> None:
         assert body["HostConfig"]["IpcMode"] == "private"
 
     run(DockerSpawner, scenario, fresh(gpu("GPU-a")), config)
+
+
+@pytest.mark.parametrize("wrong", [None, "", [], {"device_requests": 0}], ids=repr)
+def test_a_wrong_host_config_is_not_hidden(wrong: Any) -> None:
+    # The same as without us: DockerSpawner is handed what the operator's function gave.
+    class Spawner:
+        environment: ClassVar[dict[str, str]] = {}
+        user = SimpleNamespace(name="ada")
+        log = logging.getLogger("hub")
+        extra_host_config: Any = staticmethod(lambda spawner: wrong)
+
+    given = Devices(uuids=("GPU-a",), node="n1")
+    spawner = Spawner()
+    give_docker(spawner, given)
+    assert asyncio.run(spawner.extra_host_config(spawner)) is wrong
+    plain = Spawner()
+    plain.extra_host_config = wrong
+    with pytest.raises(TypeError, match="extra_host_config"):
+        give_docker(plain, given)
 
 
 def test_the_gpu_of_the_last_start_does_not_stay() -> None:

@@ -206,3 +206,40 @@ def test_no_agent_and_none_wanted(tmp_path: Path) -> None:
     absent = read(f"unix://{tmp_path}/none.sock")
     assert (absent["state"], absent["processes"]) == ("absent", [])
     assert read("")["state"] == "off"
+
+
+@pytest.mark.parametrize(
+    ("url", "near"),
+    [
+        ("unix:///run/samepage/node.sock", True),
+        ("http://127.0.0.1:9747", True),
+        ("http://[::1]:9747/", True),
+        ("http://localhost:9747", True),
+        ("http://10.0.0.7:9747", False),
+        ("http://samepage-agent.samepage.svc:9747", False),
+        ("http://localhost.evil.example:9747", False),
+        ("http://127.0.0.1@evil.example:9747", False),
+        ("http://[", False),
+    ],
+)
+def test_who_is_asked_of_ones_own(url: str, near: bool) -> None:
+    client = NodeClient(url, 5.0)
+    assert client.is_here is near
+
+    async def told(path: str, *, word: str | None = None) -> dict[str, Any]:
+        return me(owner="ns/me")
+
+    client.get = told  # type: ignore[method-assign]  # no agent can be had at such an address
+
+    async def kernels() -> tuple[RunningKernel, ...]:
+        return KERNELS
+
+    async def here(read: Callable[[], Any]) -> Any:
+        return read()
+
+    answers = [
+        asyncio.run(GpuView(client, kernels, here, table=Table(), anywhere=anywhere).read())
+        for anywhere in (False, True)
+    ]
+    assert [each["state"] for each in answers] == ["ok" if near else "not_told", "ok"]
+    assert near or "on a network" in answers[0]["message"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +90,27 @@ def test_children_are_part_of_the_family() -> None:
         child.communicate(b"\n")
     assert together is not None
     assert together - alone > 55 << 20
+
+
+def test_what_a_kernel_was_forked_from_counts_once(tmp_path: Path) -> None:
+    alone = family_bytes(os.getpid())
+    assert alone is not None
+    # As the kernels' template: a child of the server with this script, and a fork of it.
+    script = tmp_path / "labext/kernels/aligned/start.py"
+    script.parent.mkdir(parents=True)
+    script.write_text(
+        "import os\nx = bytearray(b'1' * (60 << 20))\n"
+        "if os.fork():\n    print(len(x), flush=True)\n    os.wait()\nelse:\n    input()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        together = family_bytes(os.getpid())
+        child.communicate(b"\n")
+    assert together is not None
+    assert 55 << 20 < together - alone < 90 << 20
 
 
 def test_an_absent_process_has_no_size() -> None:

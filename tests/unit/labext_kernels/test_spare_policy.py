@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from labext.kernels.spare_policy import Spare, Surroundings, wanted
+from labext.kernels.spare_policy import Spare, Surroundings, wanted, wanted_for_kernel
 
 GIB = 1 << 30
 ROOMY = Surroundings(
@@ -37,3 +37,22 @@ def test_one_that_exists_is_not_thrown_away_for_its_own_size() -> None:
 
 def test_it_does_not_wait_for_ever() -> None:
     assert not wanted(ROOMY, replace(YOUNG, age_seconds=5 * 3600.0)).keep
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        pytest.param(replace(ROOMY, limit_bytes=GIB // 2, used_bytes=100 << 20), None, id="small"),
+        pytest.param(
+            replace(ROOMY, limit_bytes=GIB // 4, used_bytes=90 << 20), "little", id="tiny"
+        ),
+        pytest.param(replace(ROOMY, limit_bytes=None, used_bytes=None), None, id="no limit"),
+        pytest.param(replace(ROOMY, wanted=False), "switched off", id="off"),
+        pytest.param(replace(ROOMY, node_merges=False), "does not merge", id="no merging"),
+        pytest.param(replace(ROOMY, available_bytes=GIB // 2), "short", id="machine is full"),
+    ],
+)
+def test_whether_to_fork_a_kernel_that_is_wanted_now(seen: Surroundings, why: str | None) -> None:
+    verdict = wanted_for_kernel(seen)
+    assert verdict.keep is (why is None)
+    assert (why or "") in verdict.why

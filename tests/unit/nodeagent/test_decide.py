@@ -87,6 +87,13 @@ def scanning(phase: Phase, *, saved: int, event: int = 10, at: int | None = None
     return KsmGoal(phase=phase, why="why, at up to 1.0% of a core", knobs=None, memory=memory)
 
 
+def test_pages_of_zeros_are_a_gain_as_well() -> None:
+    last = scanning("burst", saved=50_000, at=12)
+    taken = sample(full_scans=13, pages_sharing=50_000, opted_in=opted(2, 400, 0))
+    assert decide(taken, last, POLICY).phase == "rest"
+    assert decide(replace(taken, zero_pages=2000), last, POLICY).phase == "settle"
+
+
 @pytest.mark.parametrize(
     ("scans", "sharing", "processes", "last", "phase"),
     [

@@ -1,5 +1,6 @@
 """What would merge: counting, sampling, and reading real processes."""
 
+import logging
 import os
 import random
 import subprocess
@@ -16,6 +17,7 @@ from nodeagent.estimate.command import as_json, as_text
 from nodeagent.estimate.count import PageCounter
 from nodeagent.estimate.measure import Pace, estimate
 from nodeagent.estimate.pages import PAGE, EstimateError, pages, zero_frame
+from nodeagent.log import _TextFormatter
 
 PROC = Path("/proc")
 SOURCE = random.Random(3)
@@ -157,3 +159,28 @@ def test_pace_keeps_to_its_share() -> None:
 def test_bad_choices_are_named(flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["estimate", *flags]) in (EstimateError.exit_code, 2)
     assert "samepage-agent estimate:" in capsys.readouterr().err
+
+
+def test_a_process_is_of_who_started_it_not_of_who_owns_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "4242"
+    folder.mkdir()
+    (folder / "cmdline").write_text("python\0-m\0ipykernel_launcher\0")
+    (folder / "cgroup").write_text("0::/user.slice\n")
+    (folder / "statm").write_text("5000 4000 100 1 0 3000 0\n")
+    # A program with the rights of another user; the folder is that user's.
+    (folder / "status").write_text(f"Name:\tpython\nUid:\t54321\t{os.getuid()}\t0\t0\n")
+    assert [str(each.owner) for each in choose(tmp_path)] == ["user 54321"]
+
+
+def test_a_name_does_not_command_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A container's name where LXC names it, and the text log of the running agent.
+    monkeypatch.setattr("nodeagent.status.ask", lambda listen: None)
+    monkeypatch.setattr("nodeagent.status.summary", lambda node, now: "node \x1b[2J\nline two")
+    monkeypatch.setattr("nodeagent.status.ask_workloads", lambda folder: {})
+    monkeypatch.setattr("nodeagent.status.workload_lines", lambda found: "lxc \x1b]0;x\x07")
+    assert main(["status", "--state-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "node ?[2J\nline two\nlxc ?]0;x?\n"
+    record = logging.LogRecord("nodeagent.gpu", 30, "", 0, "pod %s", ("\x1b[2J\nx",), None)
+    assert _TextFormatter().format(record).endswith(" warning gpu: pod ?[2J | x")

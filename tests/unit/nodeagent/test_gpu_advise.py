@@ -30,6 +30,7 @@ def week(
             total_bytes=16 * GIB,
             seconds=seconds,
             tenant_seconds=tenants * seconds,
+            duty_seconds=tenants * seconds,
             active_seconds=tenants * seconds * working,
             tenants={str(tenants): seconds},
             active={str(active): seconds},
@@ -114,3 +115,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert yaml.safe_load(said)["kind"] == "ConfigMap"
     assert run_advise(tmp_path, None, "worker-1", as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["advice"][0]["replicas"] == 4
+
+
+def test_work_that_is_not_known_is_not_idleness() -> None:
+    (advice,) = advise(week(tenants=3, gib=0.5, working=0.0, duty_seconds=0.0, active={}), Policy())
+    assert advice.replicas == 2
+    assert any("counted as always" in sentence for sentence in advice.why)

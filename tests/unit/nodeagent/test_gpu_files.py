@@ -1,6 +1,8 @@
 """What is kept on disk: records for replay, a week's history, snoozes. Bounded, and whole."""
 
+import asyncio
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +16,11 @@ from nodeagent.gpu.desk import Desk
 from nodeagent.gpu.flags.ladder import Snooze
 from nodeagent.gpu.flags.snoozes import SnoozeFile
 from nodeagent.gpu.history import HOUR, KEEP_HOURS, HistoryFile, Row, read_rows
-from nodeagent.gpu.reading import unknown
+from nodeagent.gpu.reading import ok, unknown
+from nodeagent.gpu.recorder import Recorder
+from nodeagent.gpu.sharing.ledger import Ledger
 from nodeagent.gpu.sharing.policy import GIB, Policy
-from nodeagent.gpu.sharing.record import RecordError
+from nodeagent.gpu.sharing.record import Record, RecordError, record_of
 from nodeagent.gpu.sharing.request import Request
 from nodeagent.gpu.snapshot import Snapshot
 from nodeagent.gpu.store import RecordStore
@@ -36,6 +40,7 @@ def test_a_ring_of_records_that_replay(tmp_path: Path, capsys: pytest.CaptureFix
         snapshot = later(node(held("GPU-a", GIB, 2 * GIB), gpu("GPU-b")), at)
         store.keep_snapshot(snapshot)
         desk.decide(Request(pod=f"ns/{at}"), snapshot, hold=at % 2 == 0)
+        asyncio.run(desk.recorded())
     files = store.files()
     assert len(files) > 2
     assert files[0].name != "gpu-000001.jsonl"
@@ -99,7 +104,65 @@ def test_a_disk_that_cannot_be_written_costs_no_decision(
     for at in range(3):
         decision, _ = desk.decide(Request(pod=f"ns/{at}"), node(gpu()), hold=True)
         assert decision.verdict == "share"
+    desk.close()
     assert len(caplog.records) == 1
+
+
+def test_decisions_do_not_wait_for_a_disk_and_are_kept_in_order(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kept: list[tuple[str, str]] = []
+    disk = threading.Event()
+
+    def keep(record: Record) -> None:
+        assert disk.wait(60)
+        if record.request.pod == "ns/2":
+            raise ValueError("unforeseen")
+        kept.append((record.request.pod, threading.current_thread().name))
+
+    recorder = Recorder(keep, most_waiting=10, wait_seconds=0.05)
+    desk = Desk(Policy(), keep=keep, clock=lambda: NOW)
+    facts = node(gpu())
+    decision = desk.decide(Request(pod="ns/desk"), facts, hold=True)[0]
+    assert (decision.verdict, kept) == ("share", [])
+
+    async def scenario() -> None:
+        for at in range(12):
+            recorder.add(
+                record_of(Request(pod=f"ns/{at}"), [facts], Policy(), NOW, Ledger(), decision)
+            )
+        # A disk that hangs keeps nobody waiting for long.
+        await asyncio.wait_for(recorder.written(), 10)
+        assert not kept
+        disk.set()
+        async with asyncio.timeout(20):
+            while len(kept) < 10:
+                await recorder.written()
+
+    asyncio.run(scenario())
+    recorder.close()
+    desk.close()
+    names = [pod for pod, thread in kept if pod != "ns/desk"]
+    assert names == [f"ns/{at}" for at in range(10) if at != 2]
+    assert "ns/desk" in {pod for pod, _ in kept}
+    assert threading.main_thread().name not in {thread for _, thread in kept}
+    assert [each.message.partition(":")[0] for each in caplog.records].count(
+        "GPU decisions are not recorded for now"
+    ) == 1
+
+
+def test_who_has_heard_a_decision_finds_its_record(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path, most_bytes=10**6)
+    desk = Desk(Policy(), keep=store.keep, clock=lambda: NOW)
+
+    async def scenario() -> None:
+        for at in range(5):
+            desk.decide(Request(pod=f"ns/{at}"), node(gpu()), hold=True)
+            await desk.recorded()
+            assert f'"ns/{at}"' in store.files()[-1].read_text()
+
+    asyncio.run(scenario())
+    desk.close()
 
 
 def test_history_counts_time_and_forgets_after_a_week(tmp_path: Path) -> None:
@@ -148,6 +211,49 @@ def test_memory_that_is_not_told_is_not_none_held(tmp_path: Path) -> None:
     history.flush()
     row = read_rows(tmp_path / "history.jsonl")[0]
     assert (row.seconds, row.blind_seconds, row.held, row.tenants) == (5.0, 5.0, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("duties", "busy", "duty_seconds", "active_seconds", "active"),
+    [
+        pytest.param([0.9, 0.0], None, 10.0, 5.0, {"1": 5.0}, id="all-known"),
+        pytest.param([0.9, None], 0.9, 5.0, 5.0, {}, id="one-not-known"),
+        pytest.param([None, None], 0.9, 0.0, 0.0, {}, id="none-known"),
+        pytest.param([None], 0.9, 5.0, 5.0, {"1": 5.0}, id="alone-at-work"),
+        pytest.param([None], 0.0, 5.0, 0.0, {"0": 5.0}, id="alone-idle"),
+        pytest.param([None], None, 0.0, 0.0, {}, id="nothing-told"),
+    ],
+)
+def test_work_that_is_not_told_is_not_idleness(
+    tmp_path: Path,
+    duties: list[float | None],
+    busy: float | None,
+    duty_seconds: float,
+    active_seconds: float,
+    active: dict[str, float],
+) -> None:
+    silent = unknown("an instance does not tell", source="nvml")
+    facts = held("GPU-a", *[GIB] * len(duties))
+    processes = tuple(
+        replace(each, duty_1m=silent if duty is None else ok(duty, source="nvml"))
+        for each, duty in zip(facts.processes.value or (), duties, strict=True)
+    )
+    facts = replace(
+        facts,
+        processes=replace(facts.processes, value=processes),
+        busy_1m=silent if busy is None else ok(busy, source="gpm"),
+    )
+    history = HistoryFile(tmp_path / "history.jsonl")
+    for at in (0, 5):
+        history.add(replace(node(facts), taken=NOW + at))
+    history.flush()
+    row = read_rows(tmp_path / "history.jsonl")[0]
+    assert row.tenant_seconds == 5.0 * len(duties)
+    assert (row.duty_seconds, row.active_seconds, row.active) == (
+        duty_seconds,
+        active_seconds,
+        active,
+    )
 
 
 def test_damaged_lines_cost_themselves_only(tmp_path: Path) -> None:

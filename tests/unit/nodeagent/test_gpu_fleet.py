@@ -25,6 +25,7 @@ from nodeagent.gpu.sharing.policy import GIB, Policy
 from nodeagent.gpu.sharing.request import Request
 from nodeagent.gpu.snapshot import GpuFacts, Snapshot
 from nodeagent.kube.api import KubeApi, KubeError
+from nodeagent.names import Names
 from tests.standins.gpu_node import GpuNode
 from tests.standins.kube_api import KubeApiServer
 from tests.unit.nodeagent.gpu_support import gpu, held, node
@@ -111,19 +112,16 @@ def test_a_socket_is_an_address_too(tmp_path: Path) -> None:
     run(scenario)
 
 
-def test_a_name_stands_for_every_agent_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        async def resolved(host: str, port: int, **_: Any) -> list[Any]:
-            assert host == "agents.samepage"
-            return [
-                (2, 1, 6, "", (number, port)) for number in ("10.0.0.2", "10.0.0.1", "10.0.0.2")
-            ]
+def test_a_name_stands_for_every_agent_behind_it() -> None:
+    def lookup(host: str) -> list[str]:
+        assert host == "agents.samepage"
+        return ["10.0.0.1", "10.0.0.2"]
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolved)
-        found = await places("http://agents.samepage:9747")
+    async def scenario() -> None:
+        found = await places("http://agents.samepage:9747", Names(lookup))
         assert [str(each) for each in found] == ["http://10.0.0.1:9747", "http://10.0.0.2:9747"]
         # A certificate is for a name.
-        assert await places("https://agents.samepage") == (
+        assert await places("https://agents.samepage", Names(lookup)) == (
             Place(base="https://agents.samepage:443"),
         )
 
@@ -132,8 +130,9 @@ def test_a_name_stands_for_every_agent_behind_it(monkeypatch: pytest.MonkeyPatch
 
 def test_localhost_is_one_agent() -> None:
     async def scenario() -> None:
-        assert len(await places("http://localhost:9747")) == 1
-        assert await places("http://[::1]:9747") == (Place(base="http://[::1]:9747"),)
+        names = Names()
+        assert len(await places("http://localhost:9747", names)) == 1
+        assert await places("http://[::1]:9747", names) == (Place(base="http://[::1]:9747"),)
 
     run(scenario)
 
@@ -224,6 +223,47 @@ def test_a_released_pod_makes_room_on_its_node() -> None:
             assert not (await advisor.place(wanting("ns/b"), 20.0)).answer.placed
             await advisor.release("ns/a", 20.0)
             assert (await advisor.place(wanting("ns/b"), 20.0)).answer.placed
+
+    run(scenario)
+
+
+def test_a_start_that_is_tried_again_elsewhere_leaves_nothing_behind() -> None:
+    async def scenario() -> None:
+        first = GpuNode(fresh(gpu("GPU-a", total=10 * GIB), name="n1"))
+        second = GpuNode(fresh(held("GPU-b", 2 * GIB), name="n2"))
+        async with asked(first, second) as advisor:
+            assert (await advisor.place(wanting(), 20.0)).answer.node == "n1"
+            assert [entry.pod for entry in first.ledger.entries] == ["ns/new"]
+            # Its image cannot be had there; meanwhile somebody else has come.
+            first.snapshot = fresh(held("GPU-a", 9 * GIB, total=10 * GIB), name="n1")
+            assert (await advisor.place(wanting(), 20.0)).answer.node == "n2"
+            async with asyncio.timeout(20):
+                while first.ledger.entries:
+                    await asyncio.sleep(0.005)
+            assert [entry.pod for entry in second.ledger.entries] == ["ns/new"]
+            # And with no node at all.
+            second.snapshot = fresh(held("GPU-b", 15 * GIB), name="n2")
+            assert not (await advisor.place(wanting(), 20.0)).answer.placed
+            async with asyncio.timeout(20):
+                while second.ledger.entries:
+                    await asyncio.sleep(0.005)
+            assert not advisor.reserved
+
+    run(scenario)
+
+
+def test_a_confirmation_that_comes_too_late_is_taken_back() -> None:
+    async def scenario() -> None:
+        slow = GpuNode(fresh(gpu("GPU-a")))
+        async with asked(slow) as advisor:
+            task = asyncio.create_task(advisor.place(wanting(), 60.0))
+            async with asyncio.timeout(20):
+                while "/v1/gpu/decide" not in slow.asked:
+                    slow.delay = 0.2 if slow.asked else 0.0
+                    await asyncio.sleep(0.001)
+                task.cancel()
+                while "/v1/gpu/release" not in slow.asked or slow.ledger.entries:
+                    await asyncio.sleep(0.005)
 
     run(scenario)
 

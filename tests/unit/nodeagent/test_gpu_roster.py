@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,11 @@ def test_names_users_wishes_and_devices_come_together(tmp_path: Path) -> None:
     assert (whole.owner, whole.user, whole.alone) == ("hub/whole", None, True)
     assert set(roster.claims) == {"GPU-a", "GPU-b", "MIG-c"}
     assert roster.owner(seen(pod_cgroup())) == ("hub/jupyter-ada", "ada@uni.org")
+    # A neighbour that may make cgroups in its own pod, and gives one this pod's container's name.
+    other = POD.replace("1111", "9999")
+    there = replace(roster, by_uid={**roster.by_uid, other: parse_pod(pod_json(name="eve"))})
+    spoof = f"/kubepods/pod{other}/{'e' * 64}/{CONTAINER}"
+    assert there.owner(seen(spoof))[0] == "hub/eve"
 
 
 @pytest.mark.parametrize(
@@ -330,6 +336,9 @@ def test_static_pods_and_finished_ones() -> None:
     raw["status"]["phase"] = "Succeeded"
     pod = parse_pod(raw)
     assert (pod.uids, pod.user, pod.finished) == ((POD, "f" * 32), "Ada", True)
+    # Nobody becomes a neighbour's pod by an annotation.
+    other = POD.replace("1111", "9999")
+    assert parse_pod(pod_json(**{"kubernetes.io/config.hash": other})).uids == (POD,)
 
 
 @pytest.mark.parametrize(

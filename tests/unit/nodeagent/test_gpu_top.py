@@ -77,3 +77,22 @@ def test_trouble_is_said(reports: dict[str, dict[str, Any]]) -> None:
     assert "restart the machine" in " ".join(gone.split())
     lost = "\n".join(render(with_now(reports["lost_gpu"]), width=80, style=Style(plain=True)))
     assert "GPU is lost" in lost
+
+
+@needs_cc
+def test_names_do_not_command_the_terminal(reports: dict[str, dict[str, Any]]) -> None:
+    evil = "ns/\x1b]0;owned\x07\x1b[2J\u202egpj\r\n"
+    report = json.loads(json.dumps(reports["t4"]).replace(f"pod/{POD}", "EVIL"))
+    report = json.loads(
+        json.dumps(report)
+        .replace('"EVIL"', json.dumps(evil))
+        .replace("EVIL", json.dumps(evil)[1:-1])
+    )
+    report["snapshot"]["node"] = report["message"] = evil
+    report["state"] = "error"
+    for line in render(with_now(report), width=100, style=Style(plain=True)):
+        assert line.isprintable()
+    lines = render(with_now(report), width=100, style=Style(plain=False))
+    assert "ns/?]0;owned" in "\n".join(lines)
+    assert {code for line in lines for code in ESCAPE.findall(line)} <= {"0", "1", "2"}
+    assert all(ESCAPE.sub("", line).isprintable() for line in lines)

@@ -286,7 +286,10 @@ def test_a_servers_table_is_found_from_its_kernel_and_counted_once() -> None:
         found = tables.read([member(kernel)], 0.0)
         assert found is not None
         assert (found.total("alike"), found.silent) == (1, 0)
-        assert tables.read([member(kernel, donor=True)], 1.0) == KernelCount(images=(), silent=0)
+        own = tables.read([member(kernel, donor=True)], 1.0)
+        assert own is not None
+        assert (own.images, own.silent) == ((), 0)
+        assert [donor.state for donor in own.donors] == ["alone"]
     finally:
         process.kill()
         process.communicate()

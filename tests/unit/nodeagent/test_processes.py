@@ -6,8 +6,16 @@ from pathlib import Path
 import pytest
 
 from nodeagent.ksm.facts import KsmFacts
-from nodeagent.ksm.processes import UNKNOWN, ProcessStat, ProcessWatch, parse_ksm_stat
+from nodeagent.ksm.local import LocalProcesses
+from nodeagent.ksm.processes import (
+    UNKNOWN,
+    ProcessStat,
+    ProcessWatch,
+    _same_home,
+    parse_ksm_stat,
+)
 from nodeagent.ksm.sysfs import KsmDir
+from nodeagent.workloads.cgroup import parse_cgroup
 from tests.unit.nodeagent.support import MIB, FakeRoot
 
 
@@ -86,6 +94,24 @@ def test_kernel_without_ksm_stat_is_unknown(root: FakeRoot) -> None:
     assert ProcessWatch(root.proc, page_bytes=4096).survey(0.0) == UNKNOWN
 
 
+def test_a_number_that_another_process_has_got_is_that_processs(root: FakeRoot) -> None:
+    """A donor's, say, which a student's process would inherit with all that it means."""
+    fields = " ".join(["1"] * 18)
+
+    def process(started: int, letter: str) -> None:
+        root.process(100, private_mib=8, cgroup=f"0::/docker/{letter * 64}")
+        (root.proc / "100/stat").write_text(f"100 (py (t)) S {fields} {started} 0 0\n")
+
+    watch = ProcessWatch(root.proc, page_bytes=4096)
+    seen = []
+    # Where it belongs is read again while it is young, and then no more.
+    for time, started, letter in ((0.0, 7, "a"), (60.0, 7, "b"), (120.0, 9, "c"), (180.0, 9, "d")):
+        process(started, letter)
+        (member,) = watch.survey(time).members
+        seen.append(str(member.workload.container_id)[0])
+    assert seen == ["a", "a", "c", "c"]
+
+
 def test_arrival_is_seen_once_and_only_by_the_young(root: FakeRoot) -> None:
     watch = ProcessWatch(root.proc, page_bytes=4096)
     root.process(100, merge_any=False)
@@ -130,3 +156,28 @@ def test_ksmd_that_is_not_visible(root: FakeRoot, tmp_path: Path) -> None:
     (root.proc / "37/comm").write_text("other\n")
     taken = KsmFacts(KsmDir(root.sys), root.proc, clock=lambda: 5.0, page_bytes=4096).read()
     assert taken.ksmd_cpu_seconds is None
+
+
+def test_an_agent_of_a_user_does_not_take_that_users_processes_for_its_donors() -> None:
+    home = parse_cgroup("0::/user.slice/user-1000.slice/user@1000.service/app.slice/agent.service")
+    other = parse_cgroup("0::/user.slice/user-1000.slice/user@1000.service/app.slice/lab.service")
+    assert not _same_home(other, home)
+    service = parse_cgroup("0::/system.slice/samepage-agent.service")
+    assert _same_home(service, service)
+
+
+def test_what_students_write_of_their_kernels_does_not_stop_the_reading(
+    root: FakeRoot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise RecursionError("nested too deeply")
+
+    root.process(200, private_mib=100)
+    source = LocalProcesses(root.proc, page_bytes=4096)
+    whole = source.read(0.0, 2**34).opted_in
+    monkeypatch.setattr(source._tables, "read", fails)
+    for now in (20.0, 40.0):
+        reading = source.read(now, 2**34)
+        assert reading.opted_in == whole
+        assert reading.kernels is None
+    assert len(caplog.records) == 1

@@ -16,7 +16,7 @@ import pytest
 
 from nodeagent.config import load
 from nodeagent.errors import AgentError, ConfigError, PortError
-from nodeagent.kernels.count import ImageCount, KernelCount
+from nodeagent.kernels.count import DonorKernel, ImageCount, KernelCount, Told, UnlikeKernels
 from nodeagent.ksm.decide import START, KsmPolicy, decide
 from nodeagent.ksm.facts import KsmFacts
 from nodeagent.ksm.local import LocalProcesses, ProcessReading
@@ -52,6 +52,13 @@ def local(root: FakeRoot) -> LocalProcesses:
 KERNELS = KernelCount(
     images=(ImageCount(image="course:1", alike=12, drifted=2, causes=("/home/a/lib", "b")),),
     silent=1,
+    unlike=(
+        UnlikeKernels(
+            kind="pod", name="p", image="course:1", state="drifted", kernels=2, cause="/home/a/lib"
+        ),
+    ),
+    told=(Told(asker="ab", kernel="k", code="folder", name="/home/a/lib"),),
+    donors=(DonorKernel(pid=3, state="alike", image="course:1", cause="", students=4, asked="0f"),),
 )
 CHARGE = Charge(
     path="/kubepods/a",

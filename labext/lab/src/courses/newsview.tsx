@@ -5,6 +5,7 @@ import React from 'react';
 
 import { compareIcon, takeIcon } from '../icons';
 import type { ICourse, INews, INewsFile, INewsItem } from '../rest/types';
+import { canOpen } from './paths';
 import { changeSentence, changeWords } from './wording';
 
 /** What can be done with news. */
@@ -136,7 +137,7 @@ function File(props: IContext & { file: INewsFile; undone: boolean }): React.JSX
   const { path } = file;
   const original = file.of ?? path;
   const sentence = changeSentence(file.kind, trans);
-  const there = file.kind !== 'deleted' && course.target !== null && !undone;
+  const there = file.kind !== 'deleted' && course.target !== null && !undone && canOpen(path);
   return (
     <div
       className="jp-Samepage-change"

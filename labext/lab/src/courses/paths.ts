@@ -1,4 +1,4 @@
-import { PathExt } from '@jupyterlab/coreutils';
+import { PageConfig, PathExt } from '@jupyterlab/coreutils';
 
 import type { ICourse } from '../rest/types';
 
@@ -7,6 +7,14 @@ import type { ICourse } from '../rest/types';
  */
 export function contentsPath(course: Pick<ICourse, 'target'>, path: string): string | null {
   return course.target === null ? null : PathExt.join(course.target, path);
+}
+
+/** Whether Lab can open a file of a course: its server refuses hidden ones unless told otherwise. */
+export function canOpen(path: string): boolean {
+  return (
+    PageConfig.getOption('allow_hidden_files') === 'true' ||
+    !path.split('/').some(part => part.startsWith('.'))
+  );
 }
 
 /** True when a path of the contents manager lies in the course's folder. */

@@ -88,11 +88,24 @@ export interface IFeature {
   readonly message: string;
 }
 
+/** A kernel of this server that shares little memory with the others of its image. */
+export interface IKernelNote {
+  readonly kernel_id: string;
+  /** Its notebook; null without one. */
+  readonly path: string | null;
+  /** `unsuited`: it was started as stock, because of what the user has set up. */
+  readonly state: 'drifted' | 'unsuited';
+  readonly cause: string;
+  /** The folder, variable or package; for `unsuited` the reason. */
+  readonly name: string | null;
+}
+
 export interface IServerStatus {
   readonly memory: IServerMemory;
   readonly agent: IAgent;
   readonly node: INode | null;
   readonly history: IHistory | null;
+  readonly kernels: readonly IKernelNote[];
   readonly features: readonly IFeature[];
 }
 

@@ -18,6 +18,7 @@ import type {
 } from '../rest/types';
 import type { IApplications, IGpuUse, INodeStatus } from '../tokens';
 import { type IGpuActs, MyGpus } from './gpupanel';
+import { KernelNotes } from './kernelnotes';
 import { memoryLevel } from './level';
 import { type ITranslated, Meter, Row, Trouble } from './parts';
 import { type ISparkPoint, sparkline } from './sparkline';
@@ -133,18 +134,19 @@ function Contents(
   }
 ): React.JSX.Element {
   const { snapshot, applications, gpus, trans } = props;
-  const { memory, agent, node, history, features } = snapshot;
+  const { memory, agent, node, history, kernels, features } = snapshot;
   const failed = features.filter(feature => feature.state === 'failed');
   return (
     <>
       <ServerMemory memory={memory} trans={trans} />
+      <KernelNotes notes={kernels} trans={trans} />
       {applications}
       {gpus}
       {node ? (
         <NodeMemory node={node} history={history} trans={trans} />
       ) : (
         <section>
-          <h3>{trans.__('This node')}</h3>
+          <h3>{trans.__('The machine you share')}</h3>
           {agent.state === 'off' ? (
             <p className="jp-Samepage-quiet">
               <Prose text={agent.message} />
@@ -228,7 +230,9 @@ function NodeMemory(
   const why = ksmWhy(ksm, trans);
   return (
     <section>
-      <h3 title={trans.__('Node agent %1', node.version)}>{trans.__('Node %1', node.node)}</h3>
+      <h3 title={trans.__('Node agent %1', node.version)}>
+        {trans.__('The machine you share: %1', node.node)}
+      </h3>
       <p className="jp-Samepage-saved">{savedWords(ksm, trans)}</p>
       <Sparkline
         points={points.map(point => ({ x: point.time, y: point.saved_bytes }))}
@@ -247,7 +251,7 @@ function NodeMemory(
         <Trouble message={ksm.problem.message} fix={ksm.problem.fix} trans={trans} />
       ) : null}
       <Row
-        name={trans.__('Node memory available')}
+        name={trans.__('Memory available')}
         value={`${formatBytes(memory.available_bytes)} / ${formatBytes(memory.total_bytes)}`}
       />
       <KsmRows ksm={ksm} trans={trans} />
@@ -284,7 +288,7 @@ function Gpus(
   }
   return (
     <section>
-      <h3>{trans.__('GPUs of this node')}</h3>
+      <h3>{trans.__('GPUs of this machine')}</h3>
       {gpus.state === 'error' || gpus.state === 'stale' ? (
         <Trouble message={gpus.message} fix={null} trans={trans} />
       ) : null}

@@ -87,14 +87,18 @@ export function ksmWhy(ksm: IKsm, trans: TranslationBundle): string | null {
     case 'burst':
     case 'settle':
     case 'verify':
-      return trans.__('What is equal in all kernels is kept once (KSM); it is being looked for.');
+      return trans.__(
+        'Memory that is equal in several kernels is kept only once (KSM). More is being looked for.'
+      );
     case 'rest':
-      return trans.__('What is equal in all kernels is kept once (KSM); nothing more was found.');
+      return trans.__(
+        'Memory that is equal in several kernels is kept only once (KSM). No more was found.'
+      );
     case 'hold':
       return trans.__('Looking for equal memory (KSM) is paused: %1.', ksm.why);
     default:
       return ksm.running
-        ? trans.__('What is equal in all kernels is kept once (KSM).')
+        ? trans.__('Memory that is equal in several kernels is kept only once (KSM).')
         : trans.__('Looking for equal memory (KSM) is off.');
   }
 }
