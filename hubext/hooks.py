@@ -39,7 +39,7 @@ def before_start(desk: Desk, own: Callable[[Any], Any] | None) -> Hook:
         kind = kind_of(spawner)
         if kind == "kube":
             return
-        profile = desk.gpus.profiles.get(slug_of(spawner) or "", desk.gpus.default)
+        profile = _profile(desk, spawner, slug_of(spawner))
         if profile is None:
             return
         if kind is None:
@@ -117,7 +117,7 @@ def on_pod(
         name = slug_of(spawner)
         if name is None and configured:
             name = default_slug(await own_profiles(configured, spawner))
-        return desk.gpus.profiles.get(name or "", desk.gpus.default)
+        return _profile(desk, spawner, name)
 
     def _adopt(spawner: Any) -> None:
         # Only there once the hub watches its pods, which it does before it makes one.
@@ -148,6 +148,21 @@ def on_form(desk: Desk, configured: Any) -> Callable[[Any], Awaitable[list[dict[
         return described(own, await desk.look(spawner, asked)) if asked else own
 
     return profile_list
+
+
+def _profile(desk: Desk, spawner: Any, name: str | None) -> GpuProfile | None:
+    """The one of this name if the user may have it, else the default; None: no decision."""
+    chosen = desk.gpus.profiles.get(name or "")
+    groups = [group.name for group in getattr(spawner.user, "groups", ())]
+    if chosen is not None and not chosen.open_to(groups):
+        spawner.log.warning(
+            "Samepage: %s asked for the GPU profile %s, which is for members of %s only",
+            spawner.user.name,
+            name,
+            ", ".join(chosen.groups),
+        )
+        chosen = None
+    return desk.gpus.default if chosen is None else chosen
 
 
 async def _finished(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """Settings of the hub's part, as an operator writes them in jupyterhub_config.py."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,9 @@ from nodeagent.gpu.sharing.request import Request, Want, Work
 class GpuProfile:
     """What a server of this profile needs. ValueError: what cannot be asked for.
 
-    `memory`: of the GPU, such as 6Gi; None: what the policy takes for granted.
+    `memory`: of the GPU, such as 6Gi; None: what the policy takes for granted. `groups`: of the
+    hub, whose members may have it; empty: everybody. A form is no bar: who may start a server can
+    ask the hub's API for any profile.
     """
 
     memory: str | None = None
@@ -24,9 +26,16 @@ class GpuProfile:
     gpus: int = 1
     mig_profile: str | None = None
     work: Work = "interactive"
+    groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.groups, str):
+            raise TypeError(f"groups is a tuple of names, not {self.groups!r}")
         self.request("check", None)
+
+    def open_to(self, groups: Collection[str]) -> bool:
+        """Whether a member of these groups may have it."""
+        return not self.groups or not set(self.groups).isdisjoint(groups)
 
     def request(self, pod: str, user: str | None) -> Request:
         """The request of one server."""

@@ -39,10 +39,15 @@ def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="for programs")
     doctor = commands.add_parser(
-        "doctor", parents=[shared], help="everything about each application"
+        "doctor",
+        parents=[shared],
+        help="everything about each application",
+        allow_abbrev=False,
     )
     doctor.add_argument("names", nargs="*", metavar="NAME", help="of applications (all)")
-    commands.add_parser("list", parents=[shared], help="a line for each application")
+    commands.add_parser(
+        "list", parents=[shared], help="a line for each application", allow_abbrev=False
+    )
     return parser
 
 

@@ -49,7 +49,9 @@ def _failed(options: argparse.Namespace, message: str, fix: str | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="samepage-course", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="samepage-course", description=__doc__, allow_abbrev=False
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_pull(commands)
     _about_courses(commands, "status", status, "what was pulled, what you changed; asks no server")
@@ -123,7 +125,9 @@ def _command(
     function: Callable[[argparse.Namespace], int],
     what: str,
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=what, description=what.capitalize() + ".")
+    parser = commands.add_parser(
+        name, help=what, description=what.capitalize() + ".", allow_abbrev=False
+    )
     parser.add_argument("--state-dir", type=Path, help="default: where Jupyter keeps it")
     parser.add_argument("--json", action="store_true", help="say it as JSON on standard output")
     parser.set_defaults(command=function, name=name)

@@ -59,7 +59,7 @@ def machine(folder: Path, ksm: Path) -> Iterator[Callable[..., str]]:
     agent = containers_engine.image("nodeagent")
     (folder / "Containerfile").write_text(CONTAINERFILE.format(agent=agent))
     mounts: list[str | Path] = []
-    settings = containers_engine.CACHE / "apt.conf"
+    settings = containers_engine.CACHE / "apt-conf"
     if settings.exists():
         mounts = ["-v", f"{settings}:/etc/apt/apt.conf.d/99build:ro"]
     podman(

@@ -1,18 +1,33 @@
-"""Matplotlib's list of fonts: made once per cache folder, so that every preload finds it there."""
+"""Matplotlib's list of fonts: made once per cache folder, so that every preload finds it there.
+
+Making it takes seconds and leaves a heap unlike one that read the list from its file.
+"""
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 
-def command() -> list[str] | None:
-    """What makes it; None when there is a list, or nothing that wants one."""
+def listed() -> bool:
+    """Whether there is a list, or nothing that wants one."""
     folder = Path(os.environ.get("MPLCONFIGDIR", ""))
-    if not folder.is_dir() or find_spec("matplotlib") is None:
-        return None
-    if any(folder.glob("fontlist-*.json")):
-        return None
-    return [sys.executable, "-c", "import matplotlib.font_manager"]
+    return not folder.is_dir() or any(folder.glob("fontlist-*.json"))
+
+
+def make_list(seconds: float) -> None:
+    """Have a process of its own make it; when that fails, the preload sees for itself."""
+    command = [sys.executable, "-c", "import matplotlib.font_manager"]
+    try:
+        subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=seconds,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return

@@ -13,9 +13,9 @@ from typing import Any
 from . import (
     attendant,
     bytecode,
+    fonts,
     layout,
     outside,
-    ready_made,
     repairs,
     reseed,
     streams,
@@ -34,8 +34,8 @@ class Plan:
 
     `modules`: to import, in this order. `each`, `total`: seconds they may take. `stack`: the
     launcher's stack limit and the usual one, in bytes, None when it changed none. `merge_again`:
-    opt in to KSM once more, for Linux before 6.10. `fonts`: 1 when what is `ready_made` was seen
-    to. `compiled`: 1 when this is not the first attempt because that one compiled modules.
+    opt in to KSM once more, for Linux before 6.10. `fonts`: 1 when the font list was seen to.
+    `compiled`: 1 when this is not the first attempt because that one compiled modules.
     """
 
     def __init__(self, text: str) -> None:
@@ -109,10 +109,10 @@ def main(descriptor: int, text: str) -> None:
 def _prepare(plan: Plan, channel: Channel) -> Shelf:
     """Everything that is the same for all students."""
     # Looked for in either case: looking leaves its traces in the heap, and they must be the same.
-    missing = ready_made.missing(plan.modules)
-    if not plan.fonts and missing:
+    listed = "matplotlib.pyplot" not in plan.modules or fonts.listed()
+    if not plan.fonts and not listed:
         channel.say("import", "matplotlib.font_manager")
-        ready_made.make(missing, plan.each)
+        fonts.make_list(plan.each)
         _begin_again(plan, plan.with_fonts(), channel)
     shelf = Shelf()
     shelf.variables = import_kernel(channel.say)

@@ -15,7 +15,6 @@ from importlib.util import find_spec
 from types import FrameType
 from typing import Any
 
-from . import descriptions
 from .entropy import of_one_shape
 from .shelf import Shelf, SideEffects
 
@@ -135,8 +134,7 @@ def import_kernel(say: Callable[[str, str], None]) -> dict[str, str]:
 def warm_up(name: str) -> None:
     """Load what a module loads at its first use, where that is the same for everybody.
 
-    Jedi's parser makes tables from its grammar of this Python, 10 MB that students would not
-    share, and trees of the descriptions of the built-in types.
+    Jedi's parser makes tables from its grammar of this Python; 10 MB that students would not share.
     """
     if name != "jedi":
         return
@@ -144,7 +142,6 @@ def warm_up(name: str) -> None:
         with contextlib.suppress(ImportError):
             __import__(part)
     sys.modules["parso"].load_grammar()
-    descriptions.load()
 
 
 def import_common(

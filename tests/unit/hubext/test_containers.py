@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 from dockerspawner import DockerSpawner, SwarmSpawner
+from jupyterhub import orm
 from traitlets.config import Config
 
 import hubext
@@ -91,6 +92,21 @@ def test_the_container_is_given_the_gpu_by_uuid() -> None:
         assert [entry.pod for entry in node.ledger.entries] == ["docker/jupyter-ada"]
 
     run(DockerSpawner, scenario, fresh(held("GPU-a", 12 * GIB), gpu("GPU-b")))
+
+
+@pytest.mark.parametrize("member", [True, False])
+def test_a_profile_can_be_for_a_group_of_the_hub_only(member: bool) -> None:
+    async def scenario(spawner: Any, create: Create, node: GpuNode) -> None:
+        # Asked of the hub's API, whatever its form offers.
+        spawner.user_options = {"profile": "gpu-whole"}
+        if member:
+            spawner.user.orm_user.groups = [orm.Group(name="gpu-course")]
+        await create(spawner)
+        [entry] = node.ledger.entries
+        assert (entry.mode == "exclusive") is member
+
+    profiles = {"gpu-whole": hubext.GpuProfile(want="exclusive", groups=("gpu-course",))}
+    run(DockerSpawner, scenario, fresh(gpu("GPU-a")), profiles=profiles)
 
 
 @pytest.mark.parametrize("form", ["mapping", "function", "coroutine"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from labext.kernels.aligned import bytecode, ready_made, repairs, seal
+from labext.kernels.aligned import bytecode, repairs, seal
 from labext.kernels.aligned.attendant import Attendant
 from labext.kernels.aligned.entropy import shaped
 from labext.kernels.aligned.preload import edges_of_imports, import_common
@@ -215,55 +215,6 @@ def test_caches_of_completions_are_the_students() -> None:
         "/home/ada/.cache/parso",
         "jedi.settings",
     ]
-
-
-_COMPLETE = """
-import tempfile
-from pathlib import Path
-from labext.kernels.aligned import descriptions
-from labext.kernels.aligned.preload import import_common
-from labext.kernels.aligned.shelf import Shelf
-
-def complete():
-    with tempfile.TemporaryDirectory() as folder:
-        jedi.settings.cache_directory = folder
-        found = [jedi.Interpreter(text, [{}]).complete() for text in ('"".', "[].ap")]
-        names = [each.name + each.type for each in sum(found, [])]
-        return names, any(Path(folder).rglob("*.pkl"))
-
-shelf = Shelf()
-import_common(["jedi"], shelf, each=60, total=60, say=lambda *words: None)
-known = shelf.modules["parso.cache"].parser_cache
-import jedi, parso.cache
-print(len(known) > 0, parso.cache.parser_cache is known)
-loaded, parsed = complete()
-known.clear()
-file = descriptions.file()
-whole = file.read_bytes()
-for broken in (whole[:-1000], b"[]\\n", b""):
-    file.write_bytes(broken)
-    descriptions.load()
-    print(len(known))
-file.write_bytes(whole.replace(b"]", b"0]", 1))
-stock, anew = complete()
-print(loaded == stock, parsed, anew, *stock)
-"""
-
-
-def test_descriptions_are_made_once_and_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path))
-    commands = ready_made.missing(["jedi", "numpy"])
-    assert len(commands) == 1
-    ready_made.make(commands, 60)
-    assert [file.suffix for file in tmp_path.iterdir()] == [".trees"]
-    assert ready_made.missing(["jedi"]) == []
-    said = in_a_process(_COMPLETE)
-    assert said[:8] == ["True", "True", "0", "0", "0", "True", "False", "True"]
-    assert {"startswithfunction", "appendfunction"} <= {*said}
-    # One that has changed since, as the process left it.
-    assert ready_made.missing(["jedi"]) == commands
 
 
 def test_edges_are_those_of_the_import_itself(packages: Path) -> None:
