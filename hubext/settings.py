@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from nodeagent.gpu.fleet.addresses import check_address
 from nodeagent.gpu.fleet.quantity import parse_bytes
@@ -29,8 +29,9 @@ class GpuProfile:
     groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.groups, str):
-            raise TypeError(f"groups is a tuple of names, not {self.groups!r}")
+        given: Any = self.groups
+        if isinstance(given, str):
+            raise TypeError(f"groups is a tuple of names, not {given!r}")
         self.request("check", None)
 
     def open_to(self, groups: Collection[str]) -> bool:

@@ -17,7 +17,7 @@ MEMORY = ROOT / "docs/benchmarks/memory.md"
 AGENT = ROOT / "docs/benchmarks/agent_cost.md"
 BEGIN, END = "<!-- measured: make sizing -->", "<!-- end -->"
 STOCK, OURS = "(a)", "(f)"
-_SPARE = "with spare, again"
+_TEMPLATE = "with template, again"
 # The class that the targets are about; of others the page of the benchmark tells.
 STUDENTS = 16
 
@@ -28,13 +28,13 @@ class PageError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """A row of the memory benchmark: MB of the machine per student. `spare`: with the kernel that a
-    server keeps ready, after the notebooks; None: there is none."""
+    """A row of the memory benchmark: MB of the machine per student. `template`: with the process
+    that kernels are forked from, after the notebooks; None: there is none."""
 
     name: str
     idle: float
     worked: float
-    spare: float | None
+    template: float | None
 
 
 def table(text: str, first: str) -> list[dict[str, str]]:
@@ -77,7 +77,7 @@ def ways(text: str) -> tuple[Way, Way]:
                 name=row["way"],
                 idle=number(row["after imports"]),
                 worked=number(row["after the notebooks"]),
-                spare=None if row[_SPARE] == "-" else number(row[_SPARE]),
+                template=None if row[_TEMPLATE] == "-" else number(row[_TEMPLATE]),
             )
         )
     return found[0], found[1]
@@ -94,7 +94,7 @@ def measured(memory: str, agent: str) -> str:
     tune = next(row for row in table(agent, "mode") if row["mode"] == "tune")
     rows = [
         f"| {one.name} | {one.idle:g} | {one.worked:g} | {one.worked / stock.worked:.0%} "
-        f"| {'-' if one.spare is None else f'{one.spare:g}'} |"
+        f"| {'-' if one.template is None else f'{one.template:g}'} |"
         for one in (stock, ours)
     ]
     return "\n".join(
@@ -102,7 +102,7 @@ def measured(memory: str, agent: str) -> str:
             f"Kernels of a class of {STUDENTS} ([how](benchmarks/memory.md), {when[1]}), MB of the "
             "machine per student:",
             "",
-            "| way | after the imports | after the notebooks | of the first | with a spare |",
+            "| way | after the imports | after the notebooks | of the first | with the template |",
             "|---|---|---|---|---|",
             *rows,
             "",

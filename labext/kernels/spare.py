@@ -52,6 +52,7 @@ class SpareKeeper:
         with self._lock:
             self._look = None
             self._generation += 1
+            self._planned = False
             templates = list(self._templates)
             self._templates.clear()
         for template in templates:
@@ -93,6 +94,8 @@ class SpareKeeper:
 
     def prepare(self, recipe: Recipe, *, delay: float) -> None:
         """Have a template of this recipe soon, after `delay` seconds, if the policy wants one."""
+        if self._find(recipe) is not None:
+            return
         with self._lock:
             if self._look is None or self._planned or self._pending is not None:
                 return
@@ -165,7 +168,8 @@ class SpareKeeper:
                     return
                 pending = self._begin(recipe)
         finally:
-            self._planned = False
+            if self._generation == generation:
+                self._planned = False
         self._make(pending)
 
     def _make(self, pending: _Pending) -> None:

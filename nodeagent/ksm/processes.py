@@ -1,6 +1,7 @@
 """Which processes have opted in to KSM, and how much memory they bring. Reads cheap files only."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from nodeagent.workloads.owner import Owner, owner_of
 _YOUNG_SECONDS = 30.0
 _GENERATIONS = 8
 _READ_BYTES = 4096
+#: The script of the process that labext's kernels are forked from.
+_TEMPLATE = "/labext/kernels/aligned/start.py\0"
 _ITEM_BYTES = 64
 """Size of the kernel's struct ksm_rmap_item on 64-bit machines."""
 
@@ -49,6 +52,8 @@ class Member:
     donor: bool
     """It belongs to the node: its kept pages are charged to the agent's own cgroup."""
     invited: bool = True
+    forked_from: int | None = None
+    """The process whose memory it has in common, apart from what either wrote to since."""
 
     @property
     def owner(self) -> Owner:
@@ -175,6 +180,7 @@ class ProcessWatch:
             unseen += found[-1].unseen_bytes
         beside = self._beside(others, {member.owner for member in found if not member.donor}, now)
         self._where, self._started = where, started
+        found = [_with_template(member, where) for member in found]
         if denied or not readable:
             return UNKNOWN
         keys = {member.workload.key for member in found}
@@ -283,7 +289,8 @@ class ProcessWatch:
     def _place(self, pid: str, home: "Place | None" = None) -> "Place | None":
         try:
             text = self._read(pid, "cgroup")
-            uid = real_uid(self._read(pid, "status") or "")
+            status = self._read(pid, "status") or ""
+            uid = real_uid(status)
         except PermissionError:
             return None
         if text is None or uid is None:
@@ -294,7 +301,10 @@ class ProcessWatch:
             workload = replace(workload, memory_path=path)
         # Neither can be had by a student's process: not the agent's cgroup, not its parenthood.
         donor = home is not None and (_same_home(workload, home.workload) or self._descends(pid))
-        return Place(workload=workload, uid=uid, donor=donor)
+        template = _TEMPLATE in (self._read(pid, "cmdline") or "")
+        return Place(
+            workload=workload, uid=uid, donor=donor, parent=_parent(status), template=template
+        )
 
     def _start_time(self, pid: str) -> str | None:
         """In ticks after boot; None: not to be had."""
@@ -328,6 +338,9 @@ class Place:
     workload: Workload
     uid: int
     donor: bool
+    parent: int | None = None
+    template: bool = False
+    """It prepares what kernels are forked from, by its command line: its owner's word."""
 
 
 def real_uid(status: str) -> int | None:
@@ -337,6 +350,25 @@ def real_uid(status: str) -> int | None:
         if line.startswith("Uid:"):
             return int(line.split()[1])
     return None
+
+
+def _parent(status: str) -> int | None:
+    """From /proc/PID/status."""
+    for line in status.splitlines():
+        if line.startswith("PPid:"):
+            return int(line.split()[1])
+    return None
+
+
+def _with_template(member: Member, where: Mapping[str, Place]) -> Member:
+    """With what it was forked from, where that opted in too and is its owner's."""
+    place = where[str(member.pid)]
+    template = None if place.parent is None else where.get(str(place.parent))
+    if template is None or not template.template:
+        return member
+    if (template.uid, template.workload.key) != (place.uid, place.workload.key):
+        return member
+    return replace(member, forked_from=place.parent)
 
 
 NOWHERE = Place(workload=parse_cgroup(""), uid=0, donor=False)

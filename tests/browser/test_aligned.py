@@ -1,4 +1,4 @@
-"""A notebook in an aligned kernel, handed out from the spare, in a real browser."""
+"""A notebook in an aligned kernel, forked from the server's template, in a real browser."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ pytestmark = [
     pytest.mark.xdist_group("ksm"),
     pytest.mark.timeout(600),
     pytest.mark.skipif(not probe().available, reason="this Linux cannot merge a whole process"),
-    pytest.mark.skipif(not node_merges(), reason="no spare is kept where KSM never ran"),
+    pytest.mark.skipif(not node_merges(), reason="no template is kept where KSM never ran"),
 ]
 COURSE = "answers-from-data"
-#: A spare that has its modules has used this much CPU time, and waits.
+#: A template that has its modules has used this much CPU time, and waits.
 LOADED_SECONDS = 0.6
 
 
@@ -74,8 +74,8 @@ def words_of(process: psutil.Process) -> str:
         return ""
 
 
-def waiting_spare(demo: RunningDemo) -> psutil.Process | None:
-    """The spare of this demo's server, once it is loaded."""
+def template_of(demo: RunningDemo) -> psutil.Process | None:
+    """What this demo's server forks its kernels from, once it is loaded."""
     token = str(demo.state / "token")
     for process in psutil.process_iter():
         try:
@@ -164,18 +164,19 @@ def completes(lab: Lab, name: str) -> None:
     expect(offered.or_(inserted)).to_be_visible()
 
 
-def test_notebook_in_a_kernel_from_the_spare(lab: Lab, demo: RunningDemo) -> None:
+def test_notebook_in_a_forked_kernel(lab: Lab, demo: RunningDemo) -> None:
     end_kernels(demo)
     folder = demo.state / "home" / "work" / COURSE
     until((folder / "03-pandas.ipynb").exists, "the course is not there")
     # A first try may have left cells in a notebook of its own.
     notebook_file = f"{secrets.token_hex(3)}.ipynb"
     shutil.copy(folder / "03-pandas.ipynb", folder / notebook_file)
-    spare = until(lambda: waiting_spare(demo), "the server prepared no spare")
+    template = until(lambda: template_of(demo), "the server prepared no template")
     lab.open_file(f"{COURSE}/{notebook_file}")
     lab.run_all_cells()
 
-    assert "-m ipykernel_launcher" in words_of(spare)
+    (first,) = template.children()
+    assert "-m ipykernel_launcher" in words_of(first)
     assert re.search(r"1 of 1 kernels opted in .*; 1 started aligned", kernels_message(demo))
     outputs = notebook(lab).locator(".jp-OutputArea-output")
     expect(outputs.filter(has_text="Traceback")).to_have_count(0)
@@ -198,7 +199,9 @@ def test_notebook_in_a_kernel_from_the_spare(lab: Lab, demo: RunningDemo) -> Non
     lab.page.keyboard.press("0")
     lab.page.keyboard.press("0")
     lab.page.locator(".jp-Dialog button.jp-mod-accept").click()
-    until(lambda: not spare.is_running(), "the first kernel still runs")
+    until(lambda: not first.is_running(), "the first kernel still runs")
     expect(lab.page.get_by_text(re.compile(r"\| Idle"))).to_be_visible(timeout=60_000)
     run_cell(lab, "print('counts' in globals(), 6 * 7)", "False 42")
     assert re.search(r"1 of 1 kernels opted in .*; 1 started aligned", kernels_message(demo))
+    assert template.is_running()
+    assert len(template.children()) == 1

@@ -37,7 +37,7 @@ def running(root: FakeRoot, tmp_path: Path) -> Iterator[RunningAgent]:
 def test_node_and_history_have_the_agreed_shape(running: RunningAgent) -> None:
     node = running.node()
     assert set(node) == {
-        *("version", "node", "time", "interval_seconds", "ksm", "memory", "gpus"),
+        *("version", "node", "time", "interval_seconds", "ksm", "memory", "gpus", "donors"),
         *("students", "guards", "kernels"),
     }
     assert set(node["students"]) == {
@@ -166,7 +166,7 @@ def test_second_agent(running: RunningAgent, root: FakeRoot, tmp_path: Path) -> 
     assert "Address already in use" in taken.stderr
     held = command("run", "--mode", "tune", "--listen", "127.0.0.1:0", *flags(root))
     assert held.returncode == 5
-    assert "Another process" in held.stderr
+    assert "Another program" in held.stderr
     with agent(*flags(root), log=tmp_path / "log2") as other:
         node = other.node()
         assert node["ksm"]["mode"] == "observe"

@@ -150,27 +150,29 @@ def start(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Star
         KernelProvisionerFactory.provisioners.pop("samepage-provisioner", None)
 
 
-@pytest.fixture(scope="module")
-def stock(start: Start) -> Session:
-    return start(aligned=False)
-
-
 @pytest.fixture(scope="module", params=["its own", "forked"])
-def aligned(start: Start, request: pytest.FixtureRequest) -> Iterator[Session]:
+def aligned(start: Start, request: pytest.FixtureRequest) -> Session:
     """A kernel that was prepared for itself, and one that was forked from a template."""
     forked = request.param == "forked"
     if forked:
         keeper.open(lambda: ROOMY)
     try:
         session = start()
-        record = record_of(session)
-        assert record.alignment is not None
-        assert record.alignment.state == "aligned", record.alignment.reason
-        parent = int(Path(f"/proc/{session.pid}/stat").read_text().rpartition(")")[2].split()[1])
-        assert (parent != os.getpid()) is forked
-        yield session
     finally:
+        # Other tests' kernels are prepared for themselves; the template ends with this one's.
         keeper.close()
+    record = record_of(session)
+    assert record.alignment is not None
+    assert record.alignment.state == "aligned", record.alignment.reason
+    parent = int(Path(f"/proc/{session.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    assert (parent != os.getpid()) is forked
+    return session
+
+
+@pytest.fixture(scope="module")
+def stock(start: Start, aligned: Session) -> Session:
+    """A fresh one beside each aligned kernel: what tests did in both must be the same."""
+    return start(aligned=False)
 
 
 def record_of(session: Session) -> KernelRecord:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from labext.kernels.ledger import Alignment
 from labext.kernels.spare import keeper
 from labext.kernels.support import probe
+from nodeagent.ksm.processes import ProcessWatch
 
 from .test_kernels_aligned import (
     ROOMY,
@@ -89,6 +91,11 @@ def test_all_notebooks_share_one_preparation_and_nothing_random(start: Start) ->
         assert len(set(numbers)) == 3, numbers
     # Without any merging: most of it is one and the same memory.
     assert kilobytes(third.pid, "Private_Dirty") < 0.4 * kilobytes(third.pid, "Anonymous")
+    # The agent counts that once.
+    watch = ProcessWatch(Path("/proc"), page_bytes=os.sysconf("SC_PAGE_SIZE"), own_user=True)
+    forked_from = {each.pid: each.forked_from for each in watch.survey(time.monotonic()).members}
+    assert forked_from[third.pid] == template
+    assert forked_from[template] is None
     # What a notebook asks its environment is as of a stock kernel.
     assert third.run("print(os.environ['JPY_PARENT_PID'], end='')") == str(os.getpid())
 

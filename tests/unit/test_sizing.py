@@ -9,13 +9,13 @@ from scripts.sizing_page import PAGE, PageError, measured, rendered
 MEMORY = """
 ## 8 students: MB per student (share of (a) in brackets)
 
-| way | after imports | with spare | after the notebooks | with spare |
+| way | after imports | with template | after the notebooks | with template |
 | --- | --- | --- | --- | --- |
 | (a) Linux as it comes | 1 (100%) | - | 2 (100%) | - |
 
 ## 16 students: MB per student (share of (a) in brackets)
 
-| way | after imports | with spare | after the notebooks | with spare |
+| way | after imports | with template | after the notebooks | with template |
 | --- | --- | --- | --- | --- |
 | (a) Linux as it comes | 150.0 (100%) | - | 200.0 (100%) | - |
 | (f) Samepage | 15.0 (10%) | 20.0 | 30.0 (15%) | 34.5 |

@@ -168,3 +168,14 @@ def test_a_closed_keeper_keeps_none(keeper: SpareKeeper) -> None:
     assert PretendedTemplate.made[0].discarded
     assert take(keeper, RECIPE) is None
     assert not keeper.ready
+
+
+def test_what_was_planned_before_a_close_is_in_nobodys_way(keeper: SpareKeeper) -> None:
+    keeper.prepare(RECIPE, delay=3600)
+    keeper.close()
+    keeper.open(lambda: ROOMY)
+    keeper.prepare(RECIPE, delay=0)
+    waited = threading.Event()
+    while not keeper.ready:
+        assert not waited.wait(0.01)
+    assert take(keeper, RECIPE) == ("kernel 1", True)

@@ -97,6 +97,25 @@ def test_room_counts_what_the_next_student_leaves_unshared() -> None:
     assert found.room_unmerged == pytest.approx((free - 1000) // 300, abs=1)
 
 
+def test_what_a_fork_shares_is_counted_once() -> None:
+    """A template of 200 MiB and a kernel forked from it, which has written to a fifth of that."""
+    template, kernel = member(1, 1, 200, 0), member(2, 1, 260, 0, forked_from=1)
+    found = room(taken(template, kernel), settled=True)
+    assert found.bytes_each == (200 + 260 - 160) * MIB
+    assert found.unmerged_bytes_each == (300 + 2) * MIB
+    # Merged with other students, 180 of the first and 240 of the second.
+    merged = (
+        replace(template, merged_bytes=180 * MIB),
+        replace(kernel, merged_bytes=240 * MIB),
+    )
+    found = room(taken(*merged, sharing_mib=420), settled=True)
+    assert found.bytes_each == 300 * MIB
+    # 144 of the 160 that both map are merged: 300 less 180 and 96, and two of tables.
+    assert found.unmerged_bytes_each == (300 - 276 + 2) * MIB
+    free = 12 * 1024 - int(16 * 1024 * 0.1) - 1
+    assert found.room_unmerged == pytest.approx((free - (420 - 144)) // 300, abs=1)
+
+
 def test_no_room_when_not_even_one_fits_whole() -> None:
     found = room(taken(member(1, 1, 300, 290), available_bytes=1700 * MIB), settled=True)
     assert found.room_for == 0
