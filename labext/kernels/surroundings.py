@@ -8,8 +8,6 @@ differs between students costs their alignment, never their behaviour.
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from .aligned.layout import PRELOAD_MMAP_THRESHOLD
-
 #: Read by the dynamic loader, libc, Python or native libraries before a student's code runs.
 CARRIED = (
     "LANG",
@@ -68,9 +66,8 @@ def common_environment(
 ) -> dict[str, str]:
     """What to start with in place of `environment`; `also`: more names or patterns to carry.
 
-    Big arrays get mappings of their own, so that freed memory goes back (see `aligned.layout` for
-    what comes after the preload), and all threads share one malloc arena, unless the image has
-    settings of its own.
+    Big arrays get mappings of their own (they stay page-aligned, and freed memory goes back) and
+    all threads share one malloc arena, unless the image has settings of its own.
     """
     carried = {
         name: value
@@ -80,7 +77,7 @@ def common_environment(
     if not any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in carried):
         carried |= {
             "MALLOC_ARENA_MAX": "1",
-            "MALLOC_MMAP_THRESHOLD_": str(PRELOAD_MMAP_THRESHOLD),
+            "MALLOC_MMAP_THRESHOLD_": "262144",
             "MALLOC_TRIM_THRESHOLD_": "131072",
         }
     carried.setdefault("PYTHONHASHSEED", _HASH_SEED)

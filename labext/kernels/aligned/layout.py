@@ -7,7 +7,6 @@ both act at exec only. Everything the kernel starts gets the ordinary randomisat
 from __future__ import annotations
 
 import ctypes
-import os
 import resource
 from collections.abc import Iterable
 
@@ -16,8 +15,6 @@ _QUERY = 0xFFFFFFFF
 _PR_SET_MEMORY_MERGE, _PR_GET_MEMORY_MERGE = 67, 68
 _MADV_MERGEABLE = 12
 _USUAL_THREAD_STACK = 8 << 20
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-PRELOAD_MMAP_THRESHOLD = 256 << 10
 
 
 def restore_randomisation() -> str | None:
@@ -91,21 +88,6 @@ def merge_regions(ranges: Iterable[tuple[int, int]]) -> str | None:
         else:
             code = ctypes.get_errno()
     return None if done else f"madvise answered {code}"
-
-
-def malloc_for_work() -> None:
-    """From here on only arrays above 4 MiB get mappings of their own, unless the image says else.
-
-    With a mapping for each array above 256 kB, as during the preload, the sample course's notebooks
-    take 13 % longer: every temporary array is mapped and cleared anew. Equal columns of data are
-    larger than this, and only what begins on a page of its own can be merged.
-    """
-    if os.environ.get("MALLOC_MMAP_THRESHOLD_") != str(PRELOAD_MMAP_THRESHOLD):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 4 << 20)
-        mallopt(_M_TRIM_THRESHOLD, 8 << 20)
 
 
 def trim_heap() -> bool:

@@ -127,7 +127,6 @@ def _prepare(plan: Plan, channel: Channel) -> Shelf:
     shelf.repairs = repairs.for_loaded(shelf.modules)
     # Garbage is frozen with the rest: collecting it takes a tenth of the whole start, all of its
     # 0.6 MB is merged, and what it left free would have to be filled again.
-    layout.malloc_for_work()
     layout.trim_heap()
     gc.freeze()
     gc.enable()
