@@ -132,13 +132,25 @@ def _stage(
     tidy: bool,
 ) -> Stage:
     everybody(students, "spare")
+    kernels = [seat.pid for seat in students if seat.pid is not None]
+    others = [pid for seat in students for pid in seat.others()]
+    watch.pids = [*kernels, *others]
+    begun = watch.look()
     at_least = _TIDY_SECONDS if tidy and setup.tidies else 0.0
     settled = _settle(setup, tuned, watch, since, at_least, options)
     machine = machine_bytes() - base
-    kernels = [seat.pid for seat in students if seat.pid is not None]
-    others = [pid for seat in students for pid in seat.others()]
+    end = watch.look()
+    points = [each for each in watch.points if each.at >= begun.at]
     alone, whole = use(kernels, others)
-    points = [(point.at, point.saved - watch.points[0].saved) for point in watch.points]
+    watch.pids = []
+    # From the end backwards: there the page tables say what is shared.
+    shared = [
+        (
+            each.at,
+            whole.mapped - whole.frames - (each.unshared - end.unshared) - (end.zero - each.zero),
+        )
+        for each in (begun, *points)
+    ]
     possible = whole.mapped - whole.best
     return Stage(
         kernels=alone,
@@ -146,8 +158,7 @@ def _stage(
         machine=machine,
         seconds=round(settled.seconds, 1),
         ended=settled.ended,
-        # KSM's own count includes others on the machine; the page tables have the last word.
-        to_ninety=None if whole.reached < 0.9 else seconds_to(points, since, 0.9 * possible),
+        to_ninety=None if whole.reached < 0.9 else seconds_to(shared, since, 0.9 * possible),
     )
 
 

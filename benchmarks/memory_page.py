@@ -35,9 +35,10 @@ KSM's own tables included (the processes that stand for the Jupyter servers are 
 machine count too. *Of the possible*: what was saved (by merging, or by being forked), set against
 what would be if every equal page were merged, found by hashing every page at that moment (the code
 of `samepage-agent estimate`). *90 % after*: from the last student's last cell until 90 % of that
-possible saving; `> n`: not when the wait ended. CPU: ksmd, and the agent or ksmtuned beside it, for
-the whole class. *At rest*: the same, afterwards. *Others*: what everything else on the machine used
-meanwhile, of a core. MB is 10^6 bytes.
+possible saving was there: the machine's private memory (AnonPages) against what these processes map
+of it, twice a second, set by the page tables at the end; `> n`: not when the wait ended. CPU: ksmd,
+and the agent or ksmtuned beside it, for the whole class. *At rest*: the same, afterwards. *Others*:
+what everything else on the machine used meanwhile, of a core. MB is 10^6 bytes.
 """
 
 

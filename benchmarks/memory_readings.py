@@ -95,6 +95,20 @@ def machine_bytes() -> int:
     return sum(kib.get(name, 0) for name in _KERNEL_MEMORY) * 1024
 
 
+def _anonymous() -> int:
+    rows = (_PROC / "meminfo").read_text().splitlines()
+    return next(int(row.split()[1]) * 1024 for row in rows if row.startswith("AnonPages:"))
+
+
+def _resident(pid: int) -> int:
+    """Private bytes that a process maps; 0 when it is gone."""
+    try:
+        fields = (_PROC / str(pid) / "statm").read_text().split()
+    except OSError:
+        return 0
+    return (int(fields[1]) - int(fields[2])) * PAGE
+
+
 def others_cpu_seconds(ours: Sequence[int]) -> float:
     """CPU time of the whole machine since it started, less that of `ours` and of ksmd.
 
@@ -119,10 +133,16 @@ def ksmd_seconds() -> float | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """`at`: time.monotonic; `saved` bytes: pages_sharing and ksm_zero_pages."""
+    """`at`: time.monotonic; `saved` bytes: pages_sharing and ksm_zero_pages; the zero pages alone.
+
+    `unshared`: the machine's private memory, less what `Watch.pids` map of it: it falls by a byte
+    for each byte that they come to share, merged or forked, and by nothing else of theirs.
+    """
 
     at: float
     saved: int
+    zero: int
+    unshared: int
     running: bool
     full_scans: int
     ksmd: float | None
@@ -137,6 +157,7 @@ class Watch:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.points: list[Point] = []
+        self.pids: list[int] = []
 
     def __enter__(self) -> Self:
         self.points.append(self.look())
@@ -155,13 +176,16 @@ class Watch:
     def look(self) -> Point:
         """The present moment."""
         read = self._ksm.read
-        saved = (read("pages_sharing") or 0) + (read("ksm_zero_pages") or 0)
+        zero = read("ksm_zero_pages") or 0
+        saved = (read("pages_sharing") or 0) + zero
         spent = None
         if self._ksmd is not None:
             spent = int((_PROC / str(self._ksmd) / "schedstat").read_text().split()[0]) / 1e9
         return Point(
             at=time.monotonic(),
             saved=saved * PAGE,
+            zero=zero * PAGE,
+            unshared=_anonymous() - sum(map(_resident, self.pids)),
             running=read("run") == 1,
             full_scans=read("full_scans") or 0,
             ksmd=spent,
