@@ -5,6 +5,7 @@ import math
 import random
 import statistics
 from collections.abc import Sequence
+from itertools import dropwhile
 from pathlib import Path
 
 import matplotlib as mpl
@@ -400,9 +401,12 @@ def picture(found: Results, file: Path) -> None:
     )
     shown = [each for each in found.classes if each.students == most and each.letter != "a"]
     for each in shown:
+        # ksmd lets go of what ended before the class came only once it runs.
+        least = min((saved for _, saved in each.curve), default=0)
+        curve = list(dropwhile(lambda point: point[0] < 0 and point[1] > least, each.curve))
         axes[1].plot(
-            [at for at, _ in each.curve],
-            [max(saved, 0) / each.students / 1e6 for _, saved in each.curve],
+            [at for at, _ in curve],
+            [(saved - least) / each.students / 1e6 for _, saved in curve],
             color=colours[each.letter],
             label=f"({each.letter})",
         )
