@@ -5,7 +5,6 @@ import math
 import random
 import statistics
 from collections.abc import Sequence
-from itertools import dropwhile
 from pathlib import Path
 
 import matplotlib as mpl
@@ -403,7 +402,10 @@ def picture(found: Results, file: Path) -> None:
     for each in shown:
         # ksmd lets go of what ended before the class came only once it runs.
         least = min((saved for _, saved in each.curve), default=0)
-        curve = list(dropwhile(lambda point: point[0] < 0 and point[1] > least, each.curve))
+        first = next(
+            (n for n, (at, saved) in enumerate(each.curve) if at >= 0 or saved == least), 0
+        )
+        curve = each.curve[first:]
         axes[1].plot(
             [at for at, _ in curve],
             [(saved - least) / each.students / 1e6 for _, saved in curve],
