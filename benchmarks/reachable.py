@@ -1,6 +1,6 @@
 """Lets other users run this interpreter, for this process and its children only.
 
-An interpreter below a private home (/root/.pyenv) cannot be run by the students' users. Instead of
+An interpreter below a private home cannot be run by the students' users. Instead of
 opening that home, the benchmark starts itself again in a mount namespace of its own, in which the
 home holds nothing but the interpreter.
 """
