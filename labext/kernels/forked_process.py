@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 
@@ -21,7 +22,8 @@ _TELL_SECONDS = 1.0
 class ForkedProcess:
     """`exit_code` asks the template for the code of an ended process; None when it cannot tell.
 
-    `descriptor` is a pidfd, and this object's own.
+    `descriptor` is a pidfd, and this object's own. For several threads: a server's event loop and
+    the keeper of templates both look.
     """
 
     stdin = stdout = stderr = None
@@ -33,6 +35,7 @@ class ForkedProcess:
         self.returncode: int | None = None
         self._descriptor = descriptor
         self._exit_code = exit_code
+        self._noting = threading.Lock()
 
     def poll(self) -> int | None:
         """The exit code; None while it runs."""
@@ -69,11 +72,12 @@ class ForkedProcess:
         return bool(ready.poll(None if timeout is None else max(timeout, 0.0) * 1000))
 
     def _note_end(self) -> None:
-        code = self._exit_code(self.pid, time.monotonic() + _TELL_SECONDS)
-        self.returncode = UNKNOWN_EXIT if code is None else code
-        os.close(self._descriptor)
+        with self._noting:
+            if self.returncode is None:
+                code = self._exit_code(self.pid, time.monotonic() + _TELL_SECONDS)
+                self.returncode = UNKNOWN_EXIT if code is None else code
 
     def __del__(self) -> None:
-        if self.returncode is None:
-            with contextlib.suppress(OSError):
-                os.close(self._descriptor)
+        # Not earlier: another thread may be waiting on it, and its number become another file's.
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)

@@ -56,7 +56,7 @@ class SpareKeeper:
             templates = list(self._templates)
             self._templates.clear()
         for template in templates:
-            if template.alive() and template.busy:
+            if template.alive() and not template.let_go():
                 threading.Thread(target=template.retire, daemon=True).start()
             else:
                 template.discard()
@@ -65,7 +65,7 @@ class SpareKeeper:
     def ready(self) -> bool:
         """Whether a kernel could be had at once."""
         with self._lock:
-            return any(template.alive() for template in self._templates)
+            return any(_usable(template) for template in self._templates)
 
     def take(self, recipe: Recipe) -> tuple[AlignedProcess, bool] | None:
         """A kernel of this recipe, to be assigned, and whether it was ready before it was wanted.
@@ -127,7 +127,7 @@ class SpareKeeper:
     def _find(self, recipe: Recipe) -> Template | None:
         with self._lock:
             for template in reversed(self._templates):
-                if recipe in template.recipes and template.alive():
+                if recipe in template.recipes and _usable(template):
                     return template
         return None
 
@@ -203,10 +203,16 @@ class SpareKeeper:
         """End those that no kernel runs from; the others are still good for more kernels."""
         for template in templates:
             with self._lock:
-                if template not in self._templates or (template.alive() and template.busy):
+                if template not in self._templates:
+                    continue
+                if template.alive() and not template.let_go():
                     continue
                 del self._templates[template]
             threading.Thread(target=template.discard, daemon=True).start()
+
+
+def _usable(template: Template) -> bool:
+    return template.alive() and not template.spent
 
 
 #: One per process, as the ledger.

@@ -22,7 +22,9 @@ class Template(AlignedProcess):
         super().__init__(*arguments, **more)  # type: ignore[arg-type]  # as AlignedProcess
         #: Those it serves: its own, and the same without what had to be dropped.
         self.recipes = {self.recipe}
-        self._talk = threading.Lock()
+        #: No kernel is forked from it any more.
+        self.spent = False
+        self._talk = threading.RLock()
         self._descriptors: list[int] = []
         self._exits: dict[int, int] = {}
         self._children: list[ForkedProcess] = []
@@ -38,29 +40,38 @@ class Template(AlignedProcess):
     @property
     def busy(self) -> bool:
         """Whether a kernel forked from it still runs: it must not be ended then."""
-        self._children = [child for child in self._children if child.poll() is None]
-        return bool(self._children)
+        with self._talk:
+            self._children = [child for child in self._children if child.poll() is None]
+            return bool(self._children)
 
     def fork(self, deadline: float) -> AlignedProcess:
-        """A kernel to be assigned. Errors: NotAlignedError; the template is of no use then."""
+        """A kernel to be assigned. Errors: NotAlignedError; it is `spent` unless it said no."""
         ours, theirs = socket.socketpair()
         try:
             with theirs, self._talk:
                 kernel = self._forked(theirs, deadline)
-        except OSError as err:
-            ours.close()
-            raise NotAlignedError(f"the prepared process did not answer ({err})") from err
+                self._children.append(kernel)
         except BaseException:
             ours.close()
             raise
-        self._children.append(kernel)
         process = AlignedProcess(self.recipe, kernel, ours)
         process.ready = self.ready
         return process
 
+    def let_go(self) -> bool:
+        """Fork no more from it, if no kernel runs from it; whether it may be discarded."""
+        with self._talk:
+            if self.busy:
+                return False
+            self.spent = True
+            return True
+
     def retire(self) -> None:
-        """End it once no kernel runs from it. Blocks until then."""
-        for child in list(self._children):
+        """End it once no kernel runs from it, and fork no more. Blocks until then."""
+        with self._talk:
+            self.spent = True
+            children = list(self._children)
+        for child in children:
             child.wait()
         self.discard()
 
@@ -71,23 +82,35 @@ class Template(AlignedProcess):
 
     def exit_code(self, pid: int, deadline: float) -> int | None:
         """How a kernel forked from it ended; None when it does not tell in time."""
-        with self._talk:
+        if not self._talk.acquire(timeout=max(deadline - time.monotonic(), 0)):
+            return None
+        try:
             with contextlib.suppress(OSError, NotAlignedError):
                 while pid not in self._exits:
                     self._next(deadline)
             return self._exits.pop(pid, None)
+        finally:
+            self._talk.release()
 
     def _forked(self, theirs: socket.socket, deadline: float) -> ForkedProcess:
-        self._line.settimeout(max(deadline - time.monotonic(), 0.01))
-        socket.send_fds(self._line, [FORK], [theirs.fileno()])
-        while True:
-            word, rest = self._next(deadline)
-            if word == "unforked":
-                raise NotAlignedError(rest)
-            if word == "forked":
-                if not self._descriptors:
-                    raise NotAlignedError("the prepared process sent no descriptor of its kernel")
-                return ForkedProcess(int(rest), self._descriptors.pop(0), self.exit_code)
+        if self.spent:
+            raise NotAlignedError("the prepared process is being ended")
+        # Until it has answered: a later answer would be taken for that to the next question.
+        self.spent = True
+        try:
+            self._line.settimeout(max(deadline - time.monotonic(), 0.01))
+            socket.send_fds(self._line, [FORK], [theirs.fileno()])
+            word = ""
+            while word not in {"forked", "unforked"}:
+                word, rest = self._next(deadline)
+        except OSError as err:
+            raise NotAlignedError(f"the prepared process did not answer ({err})") from err
+        if word == "forked" and not self._descriptors:
+            raise NotAlignedError("the prepared process sent no descriptor of its kernel")
+        self.spent = False
+        if word == "unforked":
+            raise NotAlignedError(rest)
+        return ForkedProcess(int(rest), self._descriptors.pop(0), self.exit_code)
 
     def _next(self, deadline: float) -> tuple[str, str]:
         """The next line; what it says of ended kernels is noted. Errors: NotAlignedError."""

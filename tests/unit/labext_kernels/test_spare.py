@@ -38,7 +38,7 @@ class PretendedTemplate:
         self.recipes = {recipe}
         self.ready: Ready | None = None
         self.process = type("", (), {"pid": 1})
-        self.busy = self.discarded = self.dead = False
+        self.busy = self.discarded = self.dead = self.spent = False
         self.forked = 0
         self.made.append(self)
 
@@ -60,6 +60,10 @@ class PretendedTemplate:
             raise NotAlignedError("the prepared process has ended")
         self.forked += 1
         return f"kernel {self.forked}"
+
+    def let_go(self) -> bool:
+        self.spent = self.spent or not self.busy
+        return not self.busy
 
     def discard(self) -> None:
         self.discarded = True
@@ -179,3 +183,17 @@ def test_what_was_planned_before_a_close_is_in_nobodys_way(keeper: SpareKeeper) 
     while not keeper.ready:
         assert not waited.wait(0.01)
     assert take(keeper, RECIPE) == ("kernel 1", True)
+
+
+def test_one_that_does_not_answer_is_not_asked_again(keeper: SpareKeeper) -> None:
+    take(keeper, RECIPE)
+    first = PretendedTemplate.made[0]
+    first.busy = first.spent = True
+    assert not keeper.ready
+    assert take(keeper, RECIPE) == ("kernel 1", False)
+    # Its kernels go on; it ends after them.
+    keeper.review()
+    assert not first.discarded
+    first.busy = False
+    keeper.review()
+    until_gone(first)
