@@ -83,14 +83,20 @@ def ways(text: str) -> tuple[Way, Way]:
     return found[0], found[1]
 
 
+def class_of_sixteen(memory: str) -> tuple[Way, Way]:
+    """Of the benchmark's page: Linux as it comes, and Samepage."""
+    _, found, rest = memory.partition(f"## {STUDENTS} students: MB per student")
+    if not found:
+        raise PageError(f"the memory benchmark has no class of {STUDENTS}")
+    return ways(rest.partition("\n## ")[0])
+
+
 def measured(memory: str, agent: str) -> str:
     """The paragraph and table between the marks."""
-    _, found, rest = memory.partition(f"## {STUDENTS} students: MB per student")
-    section = rest.partition("\n## ")[0]
     when = re.search(r"^Made (\d{4}-\d\d-\d\d)", memory, re.MULTILINE)
-    if not found or when is None:
-        raise PageError(f"the memory benchmark has no class of {STUDENTS}, or says not when")
-    stock, ours = ways(section)
+    if when is None:
+        raise PageError("the memory benchmark says not when it was made")
+    stock, ours = class_of_sixteen(memory)
     tune = next(row for row in table(agent, "mode") if row["mode"] == "tune")
     rows = [
         f"| {one.name} | {one.idle:g} | {one.worked:g} | {one.worked / stock.worked:.0%} "

@@ -206,6 +206,8 @@ class AlignedProcess:
         word, _, rest = line.partition(" ")
         if word == "cannot":
             raise NotAlignedError(rest, state="unsuited")
+        if word == "refused":
+            raise NotAlignedError(rest)
         if word != "took":
             raise NotAlignedError(f"it answered {line[:80]!r}")
         self._line.close()

@@ -79,4 +79,4 @@ def wanted_for_kernel(seen: Surroundings, spare: None = None) -> Verdict:
             return Verdict(keep=False, why="there is too little room below the memory limit")
     if seen.available_bytes is not None and seen.available_bytes < 4 * USUAL_BYTES:
         return Verdict(keep=False, why="the machine is short of memory")
-    return Verdict(keep=True, why="kernels are forked from it")
+    return Verdict(keep=True, why="there is room for one")

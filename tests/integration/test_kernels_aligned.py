@@ -87,6 +87,18 @@ def entry_points(folder: Path) -> Path:
     return folder
 
 
+def of_a_program(folder: Path) -> dict[str, str]:
+    """The environment of a program that starts aligned kernels; its files are in `folder`."""
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(entry_points(folder / "site")), str(ROOT)]),
+        "JUPYTER_DEFAULT_PROVISIONER_NAME": "samepage-provisioner",
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "SAMEPAGE_ALIGNED": "1",
+    }
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A student's home with a user site, a startup file and a matplotlibrc."""
@@ -504,14 +516,7 @@ def test_where_seccomp_refuses_the_layout_kernels_opt_in_only(tmp_path: Path) ->
     if platform.machine() not in {"x86_64", "aarch64"}:
         pytest.skip("the filter knows two machines")
     here = Path(__file__).parent
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(entry_points(tmp_path / "site")), str(ROOT)]),
-        "JUPYTER_DEFAULT_PROVISIONER_NAME": "samepage-provisioner",
-        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
-        "IPYTHONDIR": str(tmp_path / "ipython"),
-        "SAMEPAGE_ALIGNED": "1",
-    }
+    environment = of_a_program(tmp_path)
     filtered = [sys.executable, str(here / "kernels_seccomp.py"), "layout"]
     done = subprocess.run(
         [*filtered, sys.executable, str(here / "kernels_session.py")],
@@ -568,15 +573,7 @@ def test_a_linux_that_opts_in_by_region_only(tmp_path: Path) -> None:
     if platform.machine() not in {"x86_64", "aarch64"}:
         pytest.skip("the filter knows two machines")
     here = Path(__file__).parent
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(entry_points(tmp_path / "site")), str(ROOT)]),
-        "JUPYTER_DEFAULT_PROVISIONER_NAME": "samepage-provisioner",
-        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
-        "IPYTHONDIR": str(tmp_path / "ipython"),
-        "SAMEPAGE_ALIGNED": "1",
-        "SAMEPAGE_PRELOAD": "numpy",
-    }
+    environment = of_a_program(tmp_path) | {"SAMEPAGE_PRELOAD": "numpy"}
     filtered = [sys.executable, str(here / "kernels_seccomp.py"), "old"]
     done = subprocess.run(
         [*filtered, sys.executable, str(here / "kernels_session.py")],

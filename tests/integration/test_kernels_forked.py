@@ -21,8 +21,8 @@ from .test_kernels_aligned import (
     ROOT,
     Session,
     Start,
-    entry_points,
     home,
+    of_a_program,
     record_of,
     start,
     until,
@@ -176,15 +176,7 @@ pid = manager.provisioner.pid
 print(pid, open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(entry_points(tmp_path / "site")), str(ROOT)]),
-        "JUPYTER_DEFAULT_PROVISIONER_NAME": "samepage-provisioner",
-        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
-        "IPYTHONDIR": str(tmp_path / "ipython"),
-        "SAMEPAGE_ALIGNED": "1",
-        "SAMEPAGE_PRELOAD": "",
-    }
+    environment = of_a_program(tmp_path) | {"SAMEPAGE_PRELOAD": ""}
     done = subprocess.run(
         [sys.executable, "-c", program],
         env=environment,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.sizing_page import PAGE, PageError, measured, rendered
+from scripts.sizing_page import MEMORY as MEASURED
+from scripts.sizing_page import PAGE, ROOT, PageError, class_of_sixteen, measured, rendered
 
 MEMORY = """
 ## 8 students: MB per student (share of (a) in brackets)
@@ -33,6 +34,16 @@ AGENT = "| mode | RSS, MB | CPU, of one core |\n|---|---|---|\n| tune | 33.1 | 0
 
 def test_the_page_is_what_the_benchmarks_say() -> None:
     assert PAGE.read_text(encoding="utf-8") == rendered(), "type: make sizing"
+
+
+def test_the_first_page_says_what_was_measured() -> None:
+    stock, ours = class_of_sixteen(MEASURED.read_text(encoding="utf-8"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (
+        f"takes {ours.idle:.0f} MB after the usual imports in place of {stock.idle:.0f}" in readme
+    )
+    assert f"and {ours.worked:.0f} after the sample course's four notebooks" in readme
+    assert f"in place of {stock.worked:.0f} ([measured]" in readme
 
 
 def test_rows_become_a_table() -> None:

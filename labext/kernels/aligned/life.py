@@ -97,12 +97,11 @@ def main(descriptor: int, text: str) -> None:
     fields = mine.assignment() if mine is not None else None
     if mine is None or fields is None:
         os._exit(0)
-    problem = None
     if os.getpid() != prepared:
         problem = reseed.all_known({**sys.modules, **shelf.modules})
-    if problem is not None:
-        mine.say("cannot", problem)
-        os._exit(0)
+        if problem is not None:
+            mine.say("refused", problem)
+            os._exit(0)
     _become(student.Assignment(fields), shelf, mine)
 
 

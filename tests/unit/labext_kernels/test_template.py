@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from labext.kernels.aligned_process import NotAlignedError
+from labext.kernels.aligned import reseed
+from labext.kernels.aligned_process import AlignedProcess, NotAlignedError
 from labext.kernels.forked_process import ForkedProcess
 from labext.kernels.recipe import Recipe
 from labext.kernels.template import Template
@@ -127,3 +128,20 @@ def test_threads_that_look_at_the_same_end_agree() -> None:
     child.wait()
     assert seen == [7, 7, 7, 7]
     assert asked == [child.pid]
+
+
+def test_random_numbers_that_cannot_be_drawn_anew_mean_a_stock_kernel_and_are_nobodys_fault() -> (
+    None
+):
+    problem = reseed.all_known({"numpy.random": object()})
+    assert problem is not None
+    assert "numpy.random" in problem
+    ours, theirs = socket.socketpair()
+    kernel = AlignedProcess(RECIPE, sleeper(), ours)
+    with theirs:
+        theirs.sendall(f"refused {problem}\n".encode())
+        with pytest.raises(NotAlignedError, match=r"numpy\.random") as caught:
+            kernel.assign(b"{}\n", soon())
+    kernel.discard()
+    # "unsuited" would tell students that it comes from what they have installed.
+    assert caught.value.state == "refused"
