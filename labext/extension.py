@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from serverproxy.jupyter.takeover import Takeover
 
 T = TypeVar("T")
-# How long the first spare kernel waits for the course manifest, which may be far away.
+# How long the kernels' first template waits for the course manifest, which may be far away.
 _COURSES_SECONDS = 15.0
 # What drifts does so at a kernel's start, and the agent looks every ten seconds.
 _KERNEL_NOTES_SECONDS = 10.0
@@ -324,7 +324,7 @@ class SamepageExtension(ExtensionApp):
             self.log.warning("Samepage courses: nbgitpuller keeps its own engine: %s", err)
 
     async def _begin_spares(self) -> None:
-        """The first spare has what the courses want, and there is none where the node says no."""
+        """The first template has what the courses want; there is none where the node says no."""
         from labext.kernels.server_spare import open_for
 
         assert self.serverapp is not None
@@ -334,9 +334,9 @@ class SamepageExtension(ExtensionApp):
         try:
             problem = open_for(self.serverapp)
         except Exception as err:  # noqa: BLE001 - as in _set_up
-            self.log.warning("Samepage kernels: no spare: %s: %s", type(err).__name__, err)
+            self.log.warning("Samepage kernels: no template: %s: %s", type(err).__name__, err)
             return
-        self.log.debug("Samepage kernels: spare: %s", problem or "wanted")
+        self.log.debug("Samepage kernels: template: %s", problem or "wanted")
 
     async def _begin_applications(self, takeover: Takeover) -> None:
         try:

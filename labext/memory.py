@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from labext.kernels.command import ALIGNED
 from serverproxy.cgroup import CgroupMemory, read_memory
 
 Source = Literal["cgroup-v2", "cgroup-v1", "processes", "unavailable"]
@@ -98,7 +99,7 @@ def hub_limit(env: Mapping[str, str]) -> int | None:
 
 
 #: The script that a template (labext.kernels.template) runs; a kernel shows the stock command.
-_TEMPLATE = "/labext/kernels/aligned/start.py"
+_TEMPLATE = "/".join(("", *ALIGNED.parts[-4:]))
 
 
 def family_bytes(pid: int) -> int | None:

@@ -7,10 +7,10 @@ import json
 import os
 import sys
 import time
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import (
+    again,
     attendant,
     bytecode,
     fonts,
@@ -162,13 +162,7 @@ def _note(notes: list[str], problem: str | None) -> None:
         notes.append(problem)
 
 
-def _begin_again(plan: Plan, text: str, channel: Channel) -> None:
-    """Replace this process by a fresh one: half of a module is imported here."""
-    if plan.stack is not None:
-        layout.set_stack_limit(plan.stack[0])
-    command = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
-    entries = Path("/proc/self/environ").read_bytes().split(b"\0")
-    environment = dict(entry.partition(b"=")[::2] for entry in entries if b"=" in entry)
+def _begin_again(plan: Plan, text: str, channel: Channel) -> NoReturn:
+    """A fresh process: half of a module is imported here."""
     channel.keep_over_exec()
-    streams.keep_over_exec()
-    os.execve(sys.executable, [*command[:-1], text.encode()], environment)
+    again.begin_again(text, plan.stack)

@@ -13,10 +13,9 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, NoReturn
 
-from . import bytecode, layout, outside, rescue, streams, student
+from . import again, bytecode, layout, outside, rescue, streams, student
 from .preload import TooSlow, within
 from .seal import seal
 
@@ -158,16 +157,7 @@ def _assignment() -> dict[str, Any]:
 def _begin_again(plan: Plan) -> None:
     """A fresh process of the same plan; when that cannot be, this one is good enough."""
     with contextlib.suppress(OSError, ValueError):
-        command = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
-        environment = dict(
-            entry.partition(b"=")[::2]
-            for entry in Path("/proc/self/environ").read_bytes().split(b"\0")
-            if b"=" in entry
-        )
-        streams.keep_over_exec()
-        if plan.stack is not None:
-            layout.set_stack_limit(plan.stack[0])
-        os.execve(sys.executable, [*command[:-1], plan.with_compiled().encode()], environment)
+        again.begin_again(plan.with_compiled(), plan.stack)
     if plan.stack is not None:
         layout.set_stack_limit(plan.stack[1])
 
