@@ -117,5 +117,5 @@ def _checked(record: KernelRecord, read: Callable[[int], KsmStat | None]) -> Ker
         kernel_id=record.kernel_id,
         pid=record.pid,
         outcome="refused",
-        reason="Linux dropped the opt-in after the start; restart the kernel to try again",
+        reason="Linux dropped the opt-in after the start; start the server anew to try again",
     )

@@ -66,16 +66,18 @@ export function kernelNoteFix({ cause }: IKernelNote, trans: TranslationBundle):
       );
     case 'folder':
       return trans.__(
-        'Remove what adds it (a .pth file, settings of the kernel), then restart the kernel.'
+        'Remove what adds it (a .pth file, settings of the kernel), then stop your server and start it again.'
       );
     case 'variable':
       return trans.__(
-        'Undo that where it is set (terminal, kernel, profile), then restart the kernel.'
+        'Undo that where it is set (terminal, kernel, profile), then stop your server and start it again.'
       );
     case 'module':
     case 'modules':
       return trans.__('It failed or took too long once: stop your server and start it again.');
     default:
-      return trans.__('Restart the kernel. If it says so again, tell your operator.');
+      return trans.__(
+        'Stop your server and start it again. If it says so again, tell your operator.'
+      );
   }
 }
