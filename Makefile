@@ -82,7 +82,7 @@ dashboard-pictures: ## rewrite their pictures in docs/images; needs root and pro
 
 wheel: ## dist/*.whl and *.tar.gz
 	@scripts/setup.sh test
-	$(BIN)/python -m build
+	SAMEPAGE_ARRAYS=require $(BIN)/python -m build
 
 pins: ## write the digests and checksums of images/pins.env; needs internet, and skopeo, podman or docker
 	@scripts/pins.sh
@@ -100,6 +100,6 @@ constraints: ## rewrite constraints.txt from what is installed in .venv
 clean: ## everything that was built or installed here
 	@# podman keeps its store mounted on itself.
 	@awk -v here="$(CURDIR)/.cache/" 'index($$2, here) == 1 {print $$2}' /proc/mounts | sort -r | xargs -r umount
-	rm -rf .venv .demo .cache dist build labext/labextension labext/lab/lib labext/lab/node_modules *.egg-info
+	rm -rf .venv .demo .cache dist build labext/labextension labext/kernels/aligned/arrays-*.so* labext/lab/lib labext/lab/node_modules *.egg-info
 
 .PHONY: help demo test lint check-lab check-python format bench screenshots settings sizing manifests dashboards dashboard-pictures wheel pins images sbom constraints clean

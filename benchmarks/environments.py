@@ -7,6 +7,7 @@ distribution removed from both and the wheel installed into one, exactly as a us
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -47,9 +48,11 @@ def make(folder: Path, wheel: Path | None) -> Environments:
 
 
 def build_wheel(folder: Path) -> Path:
-    """Build this tree's wheel (needs Node for the lab extension)."""
+    """Build this tree's wheel (needs Node for the lab extension, and a C compiler)."""
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
-    subprocess.run([*command, "--outdir", str(folder), str(ROOT)], check=True)
+    # Without its library there would be nothing to measure of big arrays.
+    environment = {**os.environ, "SAMEPAGE_ARRAYS": "require"}
+    subprocess.run([*command, "--outdir", str(folder), str(ROOT)], env=environment, check=True)
     (wheel,) = folder.glob("*.whl")
     return wheel
 

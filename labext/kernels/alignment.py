@@ -13,7 +13,10 @@ from typing import Any
 from jupyter_client.launcher import launch_kernel
 from jupyter_core.paths import jupyter_runtime_dir
 
+from labext.memory import memory_limit
+
 from .aligned_process import AlignedProcess, NotAlignedError, Ready
+from .array_memory import kept_bytes
 from .command import PythonKernel
 from .learn import imports_file, take_in
 from .ledger import Alignment, KernelLedger
@@ -74,6 +77,7 @@ def recipe_for(
         layout=layout,
         usual_stack=usual_stack,
         merge_again=merge_again,
+        arrays=settings.arrays,
     )
 
 
@@ -126,6 +130,8 @@ def start_aligned(
             folder=request.folder,
             report=report,
             quiet_seconds=settings.tidy_after_seconds,
+            # What is never tidied up may not keep memory that holds nothing.
+            array_bytes=kept_bytes(memory_limit()) if settings.tidy_after_seconds else 0,
         )
         process.assign(fields, time.monotonic() + _HANDOVER_SECONDS)
     except BaseException as err:

@@ -41,6 +41,7 @@ class Recipe:
     layout: str = "fixed"
     usual_stack: int = 0
     merge_again: bool = False
+    arrays: bool = True
 
     @property
     def longest_seconds(self) -> float:
@@ -58,6 +59,7 @@ class Recipe:
             "merge_again": self.merge_again,
             "fonts": 0,
             "compiled": 0,
+            "arrays": self.arrays,
         }
         start = [str(ALIGNED), str(_KEPT_DESCRIPTOR), json.dumps(plan)]
         return [self.program, *self.options, *start]
@@ -71,6 +73,7 @@ def assignment(
     folder: str,
     report: str | None,
     quiet_seconds: float,
+    array_bytes: int,
 ) -> bytes:
     """Whom an aligned kernel is to become, as one line for its socket."""
     fields = {
@@ -80,7 +83,7 @@ def assignment(
         "environment": dict(environment),
         "folder": folder,
         "report": report,
-        "settings": {"quiet_seconds": quiet_seconds},
+        "settings": {"quiet_seconds": quiet_seconds, "array_bytes": array_bytes},
     }
     return json.dumps(fields).encode() + b"\n"
 

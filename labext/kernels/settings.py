@@ -102,6 +102,15 @@ class AlignmentSettings(LocalProvisioner):
         ),
     ).tag(config=True)
 
+    arrays = Bool(
+        True,
+        help=(
+            "Give NumPy's arrays of 16 kB and more pages of their own, so that equal arrays of "
+            "different students merge, and use freed ones again until some seconds after the last "
+            "cell. Default: True."
+        ),
+    ).tag(config=True)
+
     spare = Bool(
         True,
         help=(

@@ -33,13 +33,18 @@ SCANNING: frozenset[Phase] = frozenset({"burst", "settle", "verify"})
 
 WINDOW_SECONDS = 60.0
 PASSES = 3
+LEAST_BURST = 0.25
+"""Of a core. First visits are cheap, and a busy machine gives ksmd less than was planned."""
 MAX_SETTLE_PASSES = 10
 VERIFY_PASSES = 3
+LEAST_BURST = 0.25
+"""Of a core. First visits are cheap, and a busy machine gives ksmd less than was planned."""
 SMALL_GAIN = 0.005
 LOW_MEMORY = 0.20
-SOME_MEMORY = 0.40
 STALL = 0.05
 CPU_STALL = 0.40
+BUSY = 0.6
+"""Of the burst's share of a core, while programs wait for the CPU; ksmd is nice besides."""
 HOLD_AT = 0.90
 """Of a memory limit: with what merging could add, a container may not come closer."""
 RELEASE_AT = 0.85
@@ -202,27 +207,29 @@ def _pages(sample: KsmSample) -> int:
     return known + sample.pages_shared + sample.pages_sharing
 
 
+def _budget(sample: KsmSample, policy: KsmPolicy) -> float:
+    """Share of a core, over a minute."""
+    return policy.pressure_cpu_budget if _short_of_memory(sample) else policy.cpu_budget
+
+
 def _cores(sample: KsmSample, phase: Phase, memory: KsmMemory, policy: KsmPolicy) -> float:
     """Share of a core for ksmd until the next decision: from the work, within the budget."""
     short = _short_of_memory(sample)
-    budget = policy.pressure_cpu_budget if short else policy.cpu_budget
+    budget = _budget(sample, policy)
     left = budget * WINDOW_SECONDS - spent_in_window(memory)
     # Spend at most half of what is left in one tick, so that the budget is approached, not crossed.
     ceiling = left / (2 * policy.tick)
-    work = PASSES * _pages(sample) * max(_cost(sample, memory), 1.0) / 1e6
+    work = PASSES * _pages(sample) * memory.cost_us / 1e6
     if phase == "verify":
         wanted = min(max(work / 120, budget / 4), budget / 2)
     else:
-        free = sample.available_bytes / max(sample.total_bytes, 1)
-        seconds = 5 if short else 8 if free < SOME_MEMORY else 15
-        wanted = min(max(work / seconds, 0.1), policy.burst_cpu)
+        # Soon: what is forked from a process that is merged by then needs no visit any more.
+        seconds = 3 if short else 5
+        most = policy.burst_cpu
         if (sample.cpu_stall or 0.0) > CPU_STALL and not short:
-            wanted = max(wanted / 2, 0.1)
+            most *= BUSY
+        wanted = min(max(work / seconds, LEAST_BURST), most)
     return cost.level(min(wanted, ceiling, policy.burst_cpu))
-
-
-def _cost(sample: KsmSample, memory: KsmMemory) -> float:
-    return max(cost.expected_cost(_pages(sample), sample.pages_sharing), memory.cost_us)
 
 
 def _scan(
@@ -237,7 +244,8 @@ def _scan(
             knobs=Knobs(run=False),
             memory=memory,
         )
-    chosen = cost.rate(cores, _cost(sample, memory))
+    left = _budget(sample, policy) * WINDOW_SECONDS - spent_in_window(memory)
+    chosen = cost.rate(cores, cost.careful_cost(memory.cost_us, cores, policy.tick, left))
     return KsmGoal(
         phase=phase,
         why=f"{why}, at up to {cores:.1%} of a core",
@@ -293,6 +301,8 @@ def _begin(
         thrash=False,
         routine=False,
         backoff=1 if phase == "burst" else memory.backoff,
+        # What was learnt of merged pages does not hold for new ones.
+        cost_us=max(memory.cost_us, cost.FIRST_US),
         **_as_settled(sample),
     )
     return _scan(sample, phase, why, memory, policy)

@@ -21,12 +21,15 @@ from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
 
 from labext.kernels import ledger as ledger_module
+from labext.kernels.aligned.arrays import library_file
+from labext.kernels.array_memory import kept_bytes
 from labext.kernels.drift import shared_pages
 from labext.kernels.ledger import KernelRecord
 from labext.kernels.spare import keeper
 from labext.kernels.spare_policy import Surroundings
 from labext.kernels.support import probe
 from labext.kernels.unlike import compare
+from labext.memory import memory_limit
 
 from .kernels_probes import PROBES
 
@@ -566,6 +569,69 @@ def test_a_quiet_kernel_gives_memory_back_and_reports(start: Start, tmp_path: Pa
     assert told["after_bytes"] > 0
     session.manager.shutdown_kernel()
     assert not report.exists()
+
+
+with_library = pytest.mark.skipif(
+    not library_file().exists(), reason="the library for arrays is not compiled (hatch_build.py)"
+)
+ARRAYS = """
+import json, mmap, multiprocessing, sys, threading, numpy as np
+core = getattr(np, '_core', None) or np.core
+history = [np.ones(size) for size in HISTORY] + ['x' * size for size in HISTORY]
+made = [np.arange(size) / 7 for size in (2_500, 37_500)] + [np.zeros(2_500), np.empty(37_500)]
+results = []
+def work():
+    results.append(np.cumsum(made[1]) + 1)
+threads = [threading.Thread(target=work) for _ in range(4)]
+[thread.start() for thread in threads]; [thread.join() for thread in threads]
+pooled = []
+for method in ('fork', 'spawn'):
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        pooled.append(pool.apply(np.cumsum, [made[1]]) + 1)
+told = {
+    'handlers': sorted({core.multiarray.get_handler_name(each) for each in made}),
+    'offsets': [each.ctypes.data % mmap.PAGESIZE for each in made],
+    'equal': [bool((each == np.cumsum(made[1]) + 1).all()) for each in results + pooled],
+}
+del history, made, results, pooled
+held = [np.ones(1 << 20, dtype=np.uint8) for _ in range(80)]
+del held
+arrays = next(m for n, m in list(sys.modules.items())
+    if n.startswith('_samepage') and n.endswith('.arrays')).current()
+told['kept'] = arrays.figures()['kept'] if arrays else None
+print(json.dumps(told), end='')
+"""
+
+
+@with_library
+def test_big_arrays_begin_with_a_page(aligned: Session, request: pytest.FixtureRequest) -> None:
+    # Two kernels that did different things before.
+    forked = "forked" in request.node.name
+    history = [17, 2_100, 9_999] if forked else [901, 5_001, 70_000, 3]
+    told = json.loads(aligned.run(f"HISTORY = {history}\n" + ARRAYS))
+    assert told["handlers"] == ["samepage_arrays"]
+    assert told["offsets"] == [0] * 4
+    assert told["equal"] == [True] * 6
+    assert told["kept"] == kept_bytes(memory_limit())
+
+
+@with_library
+def test_a_kernel_that_never_tidies_up_keeps_no_freed_arrays(start: Start) -> None:
+    session = start(traits={"tidy_after_seconds": 0, "preload_modules": ["numpy"]})
+    told = json.loads(session.run(f"HISTORY = []\n{ARRAYS}"))
+    assert told["handlers"] == ["samepage_arrays"]
+    assert told["kept"] == 0
+
+
+def test_arrays_can_be_left_to_numpy(start: Start) -> None:
+    session = start(traits={"arrays": False, "preload_modules": ["numpy"]})
+    told = json.loads(session.run(f"HISTORY = []\n{ARRAYS}"))
+    assert told["handlers"] == ["default_allocator"]
+    assert told["equal"] == [True] * 6
+    assert told["kept"] is None
+    alignment = record_of(session).alignment
+    assert alignment is not None
+    assert alignment.state == "aligned", alignment.reason
 
 
 def test_a_linux_that_opts_in_by_region_only(tmp_path: Path) -> None:

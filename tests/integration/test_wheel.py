@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -12,6 +13,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hatchling.builders.sdist import SdistBuilder
+
+import hatch_build
 
 ROOT = Path(__file__).parents[2]
 CONSTRAINTS = ROOT / "constraints.txt"
@@ -41,6 +45,34 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (built,) = out.glob("*.whl")
     return built
+
+
+def hatchling(out: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """A build by the backend itself, in a second. Its PATH has no compiler."""
+    empty = out / "empty"
+    empty.mkdir()
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("SAMEPAGE")}
+    kept.pop("CC", None)
+    return subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)],
+        cwd=ROOT,
+        env={**kept, "PATH": str(empty), **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def libraries(wheel: Path) -> list[str]:
+    return [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so")]
+
+
+needs_compiler = pytest.mark.skipif(
+    not hatch_build.compilers(os.uname().machine, os.environ), reason="no C compiler here"
+)
+no_zig = pytest.mark.skipif(
+    importlib.util.find_spec("ziglang") is not None, reason="Zig is here, which compiles too"
+)
 
 
 class Environment:
@@ -73,6 +105,11 @@ class Environment:
 
     def run(self, command: str, *args: str, env: dict[str, str] | None = None) -> str:
         return run(self.bin / command, *args, env=env or self.env)
+
+    @property
+    def site(self) -> Path:
+        (site,) = self.bin.parent.glob("lib/python3*/site-packages")
+        return site
 
     def packages(self) -> set[str]:
         listed: list[dict[str, str]] = json.loads(
@@ -134,6 +171,56 @@ def test_notebook_extra_enables_everything_by_itself(notebook: Environment) -> N
     assert "'openrefine': 'OpenRefine'" in entries
     assert "'rstudio': 'RStudio'" in entries
     assert "nvidia-ml-py" not in notebook.packages()
+
+
+@needs_compiler
+def test_wheel_holds_the_library_of_this_machine_and_not_its_source(
+    wheel: Path, notebook: Environment
+) -> None:
+    name = f"arrays-{os.uname().machine}.so"
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert libraries(wheel) == [f"labext/kernels/aligned/{name}"]
+    assert not [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".c")]
+    released = notebook.run(
+        "python",
+        "-c",
+        "import ctypes, pathlib, labext;"
+        f"path = pathlib.Path(labext.__file__).parent / 'kernels' / 'aligned' / '{name}';"
+        "print(path, ctypes.CDLL(str(path)).samepage_arrays_release())",
+    )
+    assert released.strip() == f"{notebook.site}/labext/kernels/aligned/{name} 0"
+
+
+@no_zig
+def test_build_without_a_compiler_warns_and_gives_a_wheel_without_the_library(
+    tmp_path: Path,
+) -> None:
+    done = hatchling(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "could not be compiled: no C compiler was found (looked for $CC, cc," in done.stderr
+    assert "Without it everything works" in done.stderr
+    (built,) = tmp_path.glob("*.whl")
+    assert libraries(built) == []
+    assert "labext/kernels/server_start.py" in zipfile.ZipFile(built).namelist()
+
+
+@no_zig
+def test_build_that_requires_the_library_fails_without_a_compiler(tmp_path: Path) -> None:
+    done = hatchling(tmp_path, SAMEPAGE_ARRAYS="require")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "SAMEPAGE_ARRAYS=require: there is no wheel without this library."
+    )
+    assert not list(tmp_path.glob("*.whl"))
+
+
+def test_sdist_carries_the_source_of_the_library_and_its_build() -> None:
+    """What the backend answers, file by file: a whole sdist reads all of the tree's .venv."""
+    config = SdistBuilder(str(ROOT)).config
+    for name in ("hatch_build.py", "labext/kernels/native/arrays.c"):
+        assert (ROOT / name).is_file()
+        assert config.include_path(name)
+    assert not config.include_path("labext/kernels/aligned/arrays-x86_64.so")
 
 
 def test_nodeagent_extra_needs_no_jupyter_and_no_gpu(agent: Environment) -> None:

@@ -12,7 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from . import layout
+from . import arrays, layout
+
+_ARRAYS_SECONDS = 5.0
+"""After the last cell: until then its freed arrays serve the next one, and save page faults."""
 
 
 class Attendant:
@@ -28,7 +31,7 @@ class Attendant:
         self._report = report
         self._running = 0
         self._ended = time.monotonic()
-        self._waiting = False
+        self._waiting = self._releasing = False
         self._known = set(sys.modules)
 
     def cell_begins(self, *_: Any) -> None:
@@ -42,6 +45,22 @@ class Attendant:
         if not self._waiting and self._quiet > 0:
             self._waiting = True
             self._loop.call_later(self._quiet, self._look)
+        if not self._releasing and self._quiet > 0 and arrays.current() is not None:
+            self._releasing = True
+            self._loop.call_later(_ARRAYS_SECONDS, self._release)
+
+    def _release(self) -> None:
+        """Give back the memory of freed arrays, unless cells still follow each other."""
+        self._releasing = False
+        left = self._ended + _ARRAYS_SECONDS - time.monotonic()
+        given = arrays.current()
+        if self._running or given is None:
+            return  # its end starts a new wait
+        if left > 0.001:
+            self._releasing = True
+            self._loop.call_later(left, self._release)
+            return
+        given.release()
 
     def _look(self) -> None:
         self._waiting = False
@@ -59,6 +78,8 @@ class Attendant:
         """Collect garbage, give free memory back, report. Returns the report."""
         before, began = anonymous_bytes(), time.monotonic()
         gc.collect()
+        if (given := arrays.current()) is not None:
+            given.release()
         layout.trim_heap()
         after = anonymous_bytes()
         report = {

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from . import (
     again,
+    arrays,
     attendant,
     bytecode,
     fonts,
@@ -35,7 +36,8 @@ class Plan:
     `modules`: to import, in this order. `each`, `total`: seconds they may take. `stack`: the
     launcher's stack limit and the usual one, in bytes, None when it changed none. `merge_again`:
     opt in to KSM once more, for Linux before 6.10. `fonts`: 1 when the font list was seen to.
-    `compiled`: 1 when this is not the first attempt because that one compiled modules.
+    `compiled`: 1 when this is not the first attempt because that one compiled modules. `arrays`:
+    whether NumPy's arrays get pages of their own.
     """
 
     def __init__(self, text: str) -> None:
@@ -47,6 +49,7 @@ class Plan:
         self.merge_again: bool = fields["merge_again"]
         self.fonts: int = fields["fonts"]
         self.compiled: int = fields["compiled"]
+        self.arrays: bool = fields["arrays"]
         self._fields = fields
 
     def without(self, name: str) -> str:
@@ -74,7 +77,7 @@ def main(descriptor: int, text: str) -> None:
         _note(notes, layout.opt_in_again())
     if plan.stack is not None:
         _note(notes, layout.restore_stack_limit(plan.stack[1]))
-    shelf = _prepare(plan, channel)
+    shelf = _prepare(plan, channel, notes)
     _note(notes, layout.restore_randomisation())
     if not layout.merges():
         problem = layout.merge_regions(private_ranges())
@@ -105,7 +108,7 @@ def main(descriptor: int, text: str) -> None:
     _become(student.Assignment(fields), shelf, mine)
 
 
-def _prepare(plan: Plan, channel: Channel) -> Shelf:
+def _prepare(plan: Plan, channel: Channel, notes: list[str]) -> Shelf:
     """Everything that is the same for all students."""
     # Looked for in either case: looking leaves its traces in the heap, and they must be the same.
     listed = "matplotlib.pyplot" not in plan.modules or fonts.listed()
@@ -124,6 +127,11 @@ def _prepare(plan: Plan, channel: Channel) -> Shelf:
     ):
         _begin_again(plan, plan.with_compiled(), channel)
     shelf.repairs = repairs.for_loaded(shelf.modules)
+    if plan.arrays:
+        try:
+            arrays.install({**sys.modules, **shelf.modules})
+        except arrays.NoArraysError as err:
+            notes.append(f"arrays have no pages of their own: {err}")
     # Garbage is frozen with the rest: collecting it takes a tenth of the whole start, all of its
     # 0.6 MB is merged, and what it left free would have to be filled again.
     layout.trim_heap()
@@ -151,6 +159,8 @@ def _become(assignment: student.Assignment, shelf: Shelf, channel: Channel) -> N
     student.parent_of_kernel()
     student.name_of_user()
     outside.show(assignment.command, assignment.environment)
+    if (given := arrays.current()) is not None:
+        given.keep(int(assignment.settings.get("array_bytes", 0)))
     attendant.attach_at_start(assignment.report, assignment.settings)
     channel.say("took")
     channel.close()

@@ -166,9 +166,10 @@ class SimulatedKsmd:
         if not self.knobs.run or not total:
             return
         batch, sleep = self.knobs.pages_to_scan or 100, (self.knobs.sleep_millisecs or 20) / 1000
-        busy = batch * self.page_us / 1e6
+        page_us = self._page_us(total)
+        busy = batch * page_us / 1e6
         pages = batch * seconds / (busy + sleep)
-        self.cpu += pages * self.page_us / 1e6
+        self.cpu += pages * page_us / 1e6
         self.scanned += int(pages)
         self.cursor += pages
         while self.cursor >= total:
@@ -179,6 +180,12 @@ class SimulatedKsmd:
                 self.seen = total
             if self.passes_of_oldest >= 2:
                 self.merged = total - max(self.processes)
+
+    def _page_us(self, total: int) -> float:
+        """Cheap at the first visit, dear where pages are compared, and cheap once merged."""
+        merged = self.merged / total
+        first = max(total - self.seen, 0) / total if self.passes_of_oldest < 1 else 0.0
+        return self.page_us * (0.04 * merged + (1 - merged) * (0.23 if first else 1.0))
 
     def sample(self, **changes: object) -> KsmSample:
         total = sum(self.processes)

@@ -157,7 +157,7 @@ def test_observing_never_writes() -> None:
 
 
 def test_short_memory_hurries() -> None:
-    taken = sample(opted_in=opted(8, 800))
+    taken = sample(opted_in=opted(8, 300))
     relaxed = decide(taken, START, POLICY)
     pressed = decide(replace(taken, available_bytes=taken.total_bytes // 10), START, POLICY)
     assert pressed.memory.planned_cores > relaxed.memory.planned_cores
