@@ -150,7 +150,7 @@ def rate(goal: KsmGoal) -> float:
 
 def test_stalls_count_as_short_memory_also_where_much_is_available() -> None:
     """PSI sees what MemAvailable does not, such as a container that thrashes at its limit."""
-    arriving = sample(opted_in=opted(4, 600))
+    arriving = sample(opted_in=opted(4, 300))
     calm = decide(arriving, START, KsmPolicy())
     stalled = decide(replace(arriving, memory_stall=0.2), START, KsmPolicy())
     without = decide(replace(arriving, memory_stall=None, cpu_stall=None), START, KsmPolicy())
