@@ -432,8 +432,8 @@ def test_a_module_that_fails_or_hangs_is_left_out_and_said(
     alignment = record_of(slow).alignment
     assert alignment is not None
     assert alignment.state == "aligned"
-    assert [name for name, _ in alignment.dropped] == ["pandas"]
-    assert "longer than 0.1 s" in alignment.dropped[0][1]
+    # On a busy machine other modules may take as long.
+    assert "longer than 0.1 s" in dict(alignment.dropped)["pandas"]
     assert slow.run("import pandas; print(pandas.DataFrame({'a': [1]}).a.sum(), end='')") == "1"
 
 

@@ -27,7 +27,11 @@ class Machine:
         (self.checkout / "labext" / "lab").mkdir(parents=True)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(ROOT / "labext" / "lab" / name, self.checkout / "labext" / "lab")
-        shutil.copy(ROOT / "pyproject.toml", self.checkout)
+        for name in ("pyproject.toml", "hatch_build.py"):
+            shutil.copy(ROOT / name, self.checkout)
+        library = Path("labext", "kernels", "native", "arrays.c")
+        (self.checkout / library).parent.mkdir(parents=True)
+        shutil.copy(ROOT / library, self.checkout / library)
         self.bin = folder / "bin"
         self.bin.mkdir()
         for tool in TOOLS:
