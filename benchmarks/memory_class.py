@@ -41,7 +41,7 @@ class Settled:
 
 def measure(setup: Setup, count: int, folder: Path, options: argparse.Namespace) -> ClassResult:
     """Run one class. CannotRunError: not on this machine."""
-    load, clock = os.getloadavg()[0], time.monotonic
+    load, loop, clock = os.getloadavg()[0], readings.fixed_loop(), time.monotonic
     with seats(count, setup.way, folder) as students:
         # Each has imported what it needs, so that what grows from here on are the kernels.
         everybody(students, "prepare")
@@ -92,7 +92,7 @@ def measure(setup: Setup, count: int, folder: Path, options: argparse.Namespace)
         others_share=spent / lasted,
         curve=[(round(at, 1), saved) for at, saved in thinned(curve)],
         notebooks_at=round(done - ready, 1),
-        made=made_now(load),
+        made=made_now(load, loop),
     )
 
 

@@ -22,9 +22,11 @@ class Made:
     command: str
     machine: str
     load: float
+    loop: float | None = None
+    """Seconds of `readings.fixed_loop` before it began: a virtual machine is not always as fast."""
 
 
-def made_now(load: float) -> Made:
+def made_now(load: float, loop: float | None = None) -> Made:
     """For what was measured just now."""
     now = datetime.datetime.now(datetime.UTC)
     machine_only = machine().partition(";")[0]
@@ -33,6 +35,7 @@ def made_now(load: float) -> Made:
         command=this_command(sys.modules["__main__"].__spec__.name.rpartition(".")[2]),  # type: ignore[union-attr]  # run by -m
         machine=machine_only,
         load=round(load, 2),
+        loop=None if loop is None else round(loop, 3),
     )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,3 +75,15 @@ def ksmd_pid() -> int | None:
         if process.info["name"] == "ksmd":
             return int(process.pid)
     return None
+
+
+def fixed_loop(times: int = 5) -> float:
+    """Seconds that the same Python loop takes, at best: how fast this machine is just now."""
+    found = []
+    for _ in range(times):
+        began = time.perf_counter()
+        total = 0
+        for number in range(3_000_000):
+            total += number * number
+        found.append(time.perf_counter() - began)
+    return min(found)
