@@ -38,9 +38,9 @@ of `samepage-agent estimate`). *90 % after*: from the last student's last cell u
 possible saving was there: the machine's private memory (AnonPages) against what these processes map
 of it, twice a second, set by the page tables at the end; `> n`: not when the wait ended. CPU: ksmd,
 and the agent or ksmtuned beside it, for the whole class. *At rest*: the same, afterwards. *Others*:
-what everything else on the machine used meanwhile, of a core. *Fixed loop*: the same lines of Python
-right before; a virtual machine is not equally fast all day, and all seconds go with it. MB is 10^6
-bytes.
+what everything else on the machine used meanwhile, of a core. *Fixed loop*: the same lines of
+Python right before; a virtual machine is not equally fast all day, and all seconds go with it. MB
+is 10^6 bytes.
 """
 
 
