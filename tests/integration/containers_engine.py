@@ -177,7 +177,11 @@ def wheel() -> Path:
     shutil.rmtree(out, ignore_errors=True)
     run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out],
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "SAMEPAGE_ARRAYS": "require",
+        },
     )
     (built,) = out.glob("*.whl")
     return built

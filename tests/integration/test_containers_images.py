@@ -106,6 +106,11 @@ def test_students_image_has_no_tools_of_the_build_and_whole_packages() -> None:
         "if not list((p.parent / '__pycache__').glob(p.stem + '.*.pyc'))])"
     )
     assert inside(tag, "python", "-c", missing) == "[]\n"
+    library = (
+        "import ctypes; from labext.kernels.aligned.arrays import Arrays, library_file; "
+        "print(Arrays(ctypes.CDLL(str(library_file())), huge=False).figures()['live'])"
+    )
+    assert inside(tag, "python", "-c", library) == "0\n"
 
 
 def test_what_changes_last_is_smallest() -> None:
