@@ -146,6 +146,7 @@ def start_aligned(
         dropped=tuple(ledger.dropped_modules.items()),
         fingerprint=ready.fingerprint,
         whole=ready.whole,
+        notes=ready.notes,
         report_file=report,
     )
 

@@ -19,7 +19,8 @@ class Alignment:
     kernel was started in its place; "unsuited": this student's own folders or variables need a
     stock kernel. `reason` explains all but "aligned". `spare`: it had been ready before it was
     wanted. `dropped`: modules that could not be preloaded, with the reason. `fingerprint`: see
-    `aligned.fingerprint`. `whole`: all its memory is opted in, also what comes later.
+    `aligned.fingerprint`. `whole`: all its memory is opted in, also what comes later. `notes`: what
+    of the aligned start did not work, while the rest did.
     """
 
     state: AlignmentState
@@ -29,6 +30,7 @@ class Alignment:
     fingerprint: Mapping[str, Any] | None = None
     report_file: str | None = None
     whole: bool = True
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,9 +105,9 @@ class AlignmentSettings(LocalProvisioner):
     arrays = Bool(
         True,
         help=(
-            "Give NumPy's arrays of 16 kB and more pages of their own, so that equal arrays of "
-            "different students merge, and use freed ones again until some seconds after the last "
-            "cell. Default: True."
+            "Give NumPy's arrays of four pages (16 kB) and more pages of their own, so that equal "
+            "arrays of different students merge, and use freed ones again until some seconds after "
+            "the last cell. Default: True."
         ),
     ).tag(config=True)
 

@@ -83,6 +83,9 @@ def alignment_words(kernels: Sequence[KernelRecord]) -> str:
     dropped = [name for one in known for name, _ in one.dropped]
     if dropped:
         words += f"; not preloaded: {', '.join(dict.fromkeys(dropped))}"
+    notes = dict.fromkeys(note for one in known for note in one.notes)
+    if notes:
+        words += f"; {'; '.join(notes)}"
     return words
 
 

@@ -37,8 +37,6 @@ LEAST_BURST = 0.25
 """Of a core. First visits are cheap, and a busy machine gives ksmd less than was planned."""
 MAX_SETTLE_PASSES = 10
 VERIFY_PASSES = 3
-LEAST_BURST = 0.25
-"""Of a core. First visits are cheap, and a busy machine gives ksmd less than was planned."""
 SMALL_GAIN = 0.005
 LOW_MEMORY = 0.20
 STALL = 0.05
@@ -212,13 +210,17 @@ def _budget(sample: KsmSample, policy: KsmPolicy) -> float:
     return policy.pressure_cpu_budget if _short_of_memory(sample) else policy.cpu_budget
 
 
+def _left(sample: KsmSample, memory: KsmMemory, policy: KsmPolicy) -> float:
+    """CPU seconds of this minute's budget."""
+    return _budget(sample, policy) * WINDOW_SECONDS - spent_in_window(memory)
+
+
 def _cores(sample: KsmSample, phase: Phase, memory: KsmMemory, policy: KsmPolicy) -> float:
     """Share of a core for ksmd until the next decision: from the work, within the budget."""
     short = _short_of_memory(sample)
     budget = _budget(sample, policy)
-    left = budget * WINDOW_SECONDS - spent_in_window(memory)
     # Spend at most half of what is left in one tick, so that the budget is approached, not crossed.
-    ceiling = left / (2 * policy.tick)
+    ceiling = _left(sample, memory, policy) / (2 * policy.tick)
     work = PASSES * _pages(sample) * memory.cost_us / 1e6
     if phase == "verify":
         wanted = min(max(work / 120, budget / 4), budget / 2)
@@ -244,7 +246,7 @@ def _scan(
             knobs=Knobs(run=False),
             memory=memory,
         )
-    left = _budget(sample, policy) * WINDOW_SECONDS - spent_in_window(memory)
+    left = _left(sample, memory, policy)
     chosen = cost.rate(cores, cost.careful_cost(memory.cost_us, cores, policy.tick, left))
     return KsmGoal(
         phase=phase,

@@ -4,6 +4,7 @@ import compileall
 import json
 import os
 import platform
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,10 +24,12 @@ from jupyter_client.provisioning.factory import KernelProvisionerFactory
 from labext.kernels import ledger as ledger_module
 from labext.kernels.aligned.arrays import library_file
 from labext.kernels.array_memory import kept_bytes
+from labext.kernels.command import ALIGNED
 from labext.kernels.drift import shared_pages
 from labext.kernels.ledger import KernelRecord
 from labext.kernels.spare import keeper
 from labext.kernels.spare_policy import Surroundings
+from labext.kernels.status import alignment_words
 from labext.kernels.support import probe
 from labext.kernels.unlike import compare
 from labext.memory import memory_limit
@@ -621,6 +624,20 @@ def test_a_kernel_that_never_tidies_up_keeps_no_freed_arrays(start: Start) -> No
     told = json.loads(session.run(f"HISTORY = []\n{ARRAYS}"))
     assert told["handlers"] == ["samepage_arrays"]
     assert told["kept"] == 0
+
+
+def test_without_the_library_arrays_are_numpys_own_and_the_status_says_so(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = tmp_path / "aligned"
+    shutil.copytree(ALIGNED.parent, copied, ignore=shutil.ignore_patterns("*.so*"))
+    monkeypatch.setattr("labext.kernels.recipe.ALIGNED", copied / ALIGNED.name)
+    session = start(traits={"preload_modules": ["numpy"]})
+    told = json.loads(session.run(f"HISTORY = []\n{ARRAYS}"))
+    assert told["handlers"] == ["default_allocator"]
+    words = alignment_words([record_of(session)])
+    assert words.startswith("; 1 started aligned; big arrays are merged less: arrays-")
+    assert "No such file" in words
 
 
 def test_arrays_can_be_left_to_numpy(start: Start) -> None:

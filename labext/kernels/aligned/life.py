@@ -131,7 +131,7 @@ def _prepare(plan: Plan, channel: Channel, notes: list[str]) -> Shelf:
         try:
             arrays.install({**sys.modules, **shelf.modules})
         except arrays.NoArraysError as err:
-            notes.append(f"arrays have no pages of their own: {err}")
+            notes.append(f"big arrays are merged less: {err}")
     # Garbage is frozen with the rest: collecting it takes a tenth of the whole start, all of its
     # 0.6 MB is merged, and what it left free would have to be filled again.
     layout.trim_heap()

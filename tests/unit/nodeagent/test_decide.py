@@ -165,7 +165,7 @@ def test_short_memory_hurries() -> None:
     assert stalled.memory.planned_cores == pressed.memory.planned_cores
 
 
-def test_a_busy_cpu_halves_the_burst() -> None:
+def test_a_busy_cpu_slows_the_burst() -> None:
     taken = sample(opted_in=opted(8, 4000))
     calm = decide(taken, START, POLICY).memory.planned_cores
     assert decide(replace(taken, cpu_stall=0.6), START, POLICY).memory.planned_cores < calm
@@ -189,6 +189,39 @@ def test_rate_never_exceeds_its_share(cores: float, cost_us: float) -> None:
     busy = chosen.pages * cost_us / 1e6
     share = busy / (busy + chosen.sleep_ms / 1000)
     assert share <= cores * 1.001 or chosen.sleep_ms == 10_000
+
+
+def test_a_higher_cost_is_believed_at_once_and_a_lower_one_by_half() -> None:
+    assert cost.learn_cost(1.0, 0.06, 10_000) == pytest.approx(6.0)
+    assert cost.learn_cost(6.0, 0.01, 10_000) == pytest.approx(3.5)
+    assert cost.learn_cost(6.0, 0.01, 999) == 6.0
+
+
+@given(
+    known=st.floats(0.2, cost.DEAR_US),
+    left=st.floats(0.01, 20.0),
+    part=st.floats(0.001, 0.5),
+)
+def test_pages_that_turn_out_dear_stay_in_the_budget(
+    known: float, left: float, part: float
+) -> None:
+    cores, seconds = min(part * left / 2.0, 0.95), 2.0
+    pages = cores * seconds * 1e6 / cost.careful_cost(known, cores, seconds, left)
+    assert pages * cost.DEAR_US / 1e6 <= left * 1.001
+
+
+def test_first_visits_are_planned_at_what_they_cost() -> None:
+    """Most of a class arrives while its first pages are only looked at."""
+
+    def pages_a_second(cost_us: float) -> float:
+        begun = replace(START, memory=replace(START.memory, cost_us=cost_us))
+        knobs = decide(sample(opted_in=opted(8, 4000)), begun, POLICY).knobs
+        assert knobs is not None
+        return (knobs.pages_to_scan or 0) / max(knobs.sleep_millisecs or 0, 1)
+
+    assert pages_a_second(cost.FIRST_US) > 1.5 * pages_a_second(cost.COMPARE_US)
+    # What merged pages cost says nothing of new ones.
+    assert pages_a_second(0.25) == pages_a_second(cost.FIRST_US)
 
 
 @given(st.floats(0.001, 1.0))
