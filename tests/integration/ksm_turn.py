@@ -2,6 +2,9 @@
 
 The agent that is tested takes the product's own lock. A test that only waits until that is free
 may find it taken a moment later, by what another worker has just started.
+
+What KSM was found with is put back at the end of the turn; after a run that was killed in one, at
+the beginning of the next.
 """
 
 from __future__ import annotations
@@ -11,10 +14,13 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from nodeagent.ksm.lock import KsmLock, default_lock_path
+from nodeagent.ksm.state import StateFile, read_originals, restore
+from nodeagent.ksm.sysfs import KsmDir
 
 #: The longest turn of another test, and the one before.
 PATIENCE = 240.0
@@ -29,7 +35,26 @@ def turn() -> Iterator[None]:
     with _queue(deadline) as ours:
         if not (ours and _wait(lambda: not KsmLock().held_elsewhere(), deadline)):
             pytest.skip(f"another process steers this machine's KSM (user {os.geteuid()})")
+        with _as_found():
+            yield
+
+
+@contextmanager
+def _as_found() -> Iterator[None]:
+    ksm = KsmDir()
+    if not ksm.writable:
         yield
+        return
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    kept = StateFile(_TURN.with_name("tests"), boot_id=boot, sys_root=Path("/sys"))
+    found = kept.load() or read_originals(ksm)
+    restore(ksm, found)
+    kept.save(found)
+    try:
+        yield
+    finally:
+        restore(ksm, found)
+        kept.delete()
 
 
 @contextmanager
