@@ -41,6 +41,8 @@ SMALL_GAIN = 0.005
 LOW_MEMORY = 0.20
 STALL = 0.05
 CPU_STALL = 0.40
+AT_ONCE = 0.8
+"""Of what is left of the budget, between two decisions. What is spent sooner comes back sooner."""
 BUSY = 0.6
 """Of the burst's share of a core, while programs wait for the CPU; ksmd is nice besides."""
 HOLD_AT = 0.90
@@ -219,8 +221,7 @@ def _cores(sample: KsmSample, phase: Phase, memory: KsmMemory, policy: KsmPolicy
     """Share of a core for ksmd until the next decision: from the work, within the budget."""
     short = _short_of_memory(sample)
     budget = _budget(sample, policy)
-    # Spend at most half of what is left in one tick, so that the budget is approached, not crossed.
-    ceiling = _left(sample, memory, policy) / (2 * policy.tick)
+    ceiling = AT_ONCE * _left(sample, memory, policy) / policy.tick
     work = PASSES * _pages(sample) * memory.cost_us / 1e6
     if phase == "verify":
         wanted = min(max(work / 120, budget / 4), budget / 2)

@@ -200,7 +200,7 @@ def test_a_higher_cost_is_believed_at_once_and_a_lower_one_by_half() -> None:
 @given(
     known=st.floats(0.2, cost.DEAR_US),
     left=st.floats(0.01, 20.0),
-    part=st.floats(0.001, 0.5),
+    part=st.floats(0.001, 0.8),
 )
 def test_pages_that_turn_out_dear_stay_in_the_budget(
     known: float, left: float, part: float
