@@ -48,6 +48,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--stations", type=int, default=24, help="of data, 1 to 48 (24)")
     parser.add_argument("--notebooks", nargs="+", default=NOTEBOOKS, help="of the course (all)")
     parser.add_argument("--apart", type=float, default=1.0, help="seconds between starts (1)")
+    parser.add_argument(
+        "--look-around", type=float, default=20, help="seconds from login to first notebook (20)"
+    )
     parser.add_argument("--patience", type=float, default=90, help="seconds for merging (90)")
     parser.add_argument("--quiet", type=float, default=30, help="without gain: done (30)")
     parser.add_argument("--calm", type=float, default=8, help="an agent's rest: done (8)")

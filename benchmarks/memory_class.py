@@ -49,7 +49,7 @@ def measure(setup: Setup, count: int, folder: Path, options: argparse.Namespace)
         began = clock()
         with setup.tuner(folder) as tuned, Watch() as watch:
             ksmd, beside = ksmd_seconds(), _cpu(tuned)
-            started = _start(students, tuned, options)
+            started = _start(students, setup, tuned, options)
             imported = _each(students, IMPORTS)
             ready = clock()
             first = _stage(students, setup, tuned, watch, ready, base, options, tidy=False)
@@ -76,6 +76,7 @@ def measure(setup: Setup, count: int, folder: Path, options: argparse.Namespace)
             "stations": options.stations,
             "notebooks": list(options.notebooks),
             "apart": options.apart,
+            "look_around": options.look_around,
             "patience": options.patience,
         },
         start_seconds=[round(answer["seconds"], 3) for answer in started],
@@ -97,18 +98,31 @@ def measure(setup: Setup, count: int, folder: Path, options: argparse.Namespace)
 
 
 def _start(
-    students: Sequence[Seat], tuned: Tuned, options: argparse.Namespace
+    students: Sequence[Seat], setup: Setup, tuned: Tuned, options: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """The servers start, two at a time; then the notebooks are opened, `apart` seconds apart."""
-    everybody(students, "open")
-    everybody(students, "spare")
+    """Students come `apart` seconds apart; each looks around before the first notebook is opened.
+
+    Only servers that keep a template do something meanwhile: the others are not waited for.
+    """
+    came = []
+    for seat in students if setup.way.spare else ():
+        came.append(time.monotonic())
+        seat.tell("open")
+        _until(came[-1] + options.apart)
     started = []
-    for seat in students:
+    for number, seat in enumerate(students):
+        if setup.way.spare:
+            _until(came[number] + options.look_around)
+            seat.tell("spare")
         began = time.monotonic()
         started.append(seat.tell("start"))
         tuned.news()
-        time.sleep(max(0.0, began + options.apart - time.monotonic()))
+        _until(began + options.apart)
     return started
+
+
+def _until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))
 
 
 def _each(students: Sequence[Seat], code: Sequence[str]) -> list[float]:

@@ -6,6 +6,7 @@ import random
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
@@ -21,11 +22,14 @@ SLOWER_TARGET = 0.03
 METHOD = """
 Every student has a user (uid), home, environment, connection file and process of its own that
 starts the kernel; names are 2 to 23 letters long, every second home has seen a session before
-(IPython startup file, user site, matplotlibrc, caches). Kernels start {apart:g} s apart. All import
-the course's modules; then merging has up to {patience:g} s to come to an end. Then all run the
-code of {notebooks} ({stations} stations of data), two students at a time, and it has that time
-again (Samepage 65 s more: its kernels give memory back after a minute of quiet). The order of the
-ways is drawn. One session before all that warms the machine.
+(IPython startup file, user site, matplotlibrc, caches). Kernels start {apart:g} s apart. Samepage's
+servers prepare a template when they start, so its students come {apart:g} s apart, too, and open
+their first notebook {look_around:g} s after they came; other servers do nothing then, and are not
+waited for. All import the course's modules; then merging has up to {patience:g} s to come to an
+end. Then all run the code of {notebooks} ({stations} stations of
+data), two students at a time, and it has that time again (Samepage 65 s more: its kernels give
+memory back after a minute of quiet). The order of the ways is drawn. One session before all that
+warms the machine.
 
 *MB per student* is memory of the machine, counted from the page tables of the kernels (`pagemap`):
 every frame once, whoever shares it, whatever KSM says. *With template*: Samepage's servers keep the
@@ -74,7 +78,9 @@ def publish(found: Results, docs: Path) -> Path:
 
 
 def _settings(found: Results) -> dict[str, object]:
-    held = found.classes[-1].settings
+    held: dict[str, Any] = {"look_around": 0}
+    for each in found.classes:
+        held.update(each.settings)
     return {**held, "notebooks": ", ".join(held["notebooks"])}
 
 
