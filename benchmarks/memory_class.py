@@ -104,21 +104,27 @@ def _start(
 
     Only servers that keep a template do something meanwhile: the others are not waited for.
     """
-    came = []
-    for seat in students if setup.way.spare else ():
-        came.append(time.monotonic())
-        seat.tell("open")
-        _until(came[-1] + options.apart)
-    started = []
-    for number, seat in enumerate(students):
-        if setup.way.spare:
-            _until(came[number] + options.look_around)
-            seat.tell("spare")
-        began = time.monotonic()
+    begun, started, free = time.monotonic(), [], 0.0
+    for moment, number, comes in visits(len(students), setup.way.spare, options):
+        seat = students[number]
+        _until(begun + moment)
+        if comes:
+            seat.tell("open")
+            continue
+        seat.tell("spare")
+        _until(free)
+        free = time.monotonic() + options.apart
         started.append(seat.tell("start"))
         tuned.news()
-        _until(began + options.apart)
     return started
+
+
+def visits(count: int, looks: bool, options: argparse.Namespace) -> list[tuple[float, int, bool]]:
+    """(seconds, student, comes or opens a notebook) in order. Pure."""
+    wait = options.look_around if looks else 0.0
+    came = [(number * options.apart, number, True) for number in range(count)]
+    opened = [(moment + wait, number, False) for moment, number, _ in came]
+    return sorted(came + opened, key=lambda visit: visit[0])
 
 
 def _until(moment: float) -> None:

@@ -1,11 +1,13 @@
 """The memory benchmark's own arithmetic: who comes first, when 90 % was reached, what differs."""
 
+import argparse
 import dataclasses
 from pathlib import Path
 
 import pytest
 
 from benchmarks.memory import jobs
+from benchmarks.memory_class import visits
 from benchmarks.memory_page import notes, ratio_interval, tables
 from benchmarks.memory_readings import Use, seconds_to, thinned
 from benchmarks.memory_results import (
@@ -153,3 +155,21 @@ def test_targets_are_judged() -> None:
     said = "\n".join(notes(Results(classes=[one("a", 2000), one("c", 1900), slow])))
     assert said.count("**missed**") == 6
     assert "after > 60 s" in said
+
+
+def test_students_come_look_around_and_open_their_notebooks() -> None:
+    options = argparse.Namespace(apart=2.0, look_around=3.0)
+    assert visits(3, True, options) == [
+        (0.0, 0, True),
+        (2.0, 1, True),
+        (3.0, 0, False),
+        (4.0, 2, True),
+        (5.0, 1, False),
+        (7.0, 2, False),
+    ]
+    assert [(moment, comes) for moment, _, comes in visits(2, False, options)] == [
+        (0.0, True),
+        (0.0, False),
+        (2.0, True),
+        (2.0, False),
+    ]
