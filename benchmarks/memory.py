@@ -17,7 +17,7 @@ from . import memory_results as results
 from .memory_class import measure
 from .memory_page import publish
 from .memory_students import live_in, prepare
-from .memory_ways import CannotRunError, ksmtuned_by_itself, setups
+from .memory_ways import CannotRunError, ksmtuned_by_itself, setups, sweep
 from .page import DOCS
 from .reachable import end_on_signal, ensure
 
@@ -92,6 +92,7 @@ def _run(options: argparse.Namespace, found: results.Results) -> None:
                 if letter == "c":
                     starts = ksmtuned_by_itself(options.ksmtuned, folder)
                     found.facts["ksmtuned by itself"] = "starts" if starts else "does not start"
+                sweep()
                 found.put(measure(setup, count, folder, options))
             except CannotRunError as err:
                 found.facts[f"not run: {letter}"] = str(err)
