@@ -105,12 +105,11 @@ def held(run: int, **values: int | str) -> Iterator[None]:
 def sweep(seconds: float = 20) -> None:
     """Have ksmd forget those who have left: it does so when it scans, and whoever is next pays."""
     ksm, until = KsmDir(), time.monotonic() + seconds
+    known = ("pages_shared", "pages_sharing", "pages_unshared", "pages_volatile")
     with held(1, pages_to_scan=5000, sleep_millisecs=1):
-        scans = ksm.read("full_scans")
-        while scans is not None and time.monotonic() < until:
+        time.sleep(1)
+        while any(ksm.read(name) for name in known) and time.monotonic() < until:
             time.sleep(0.1)
-            if (ksm.read("full_scans") or 0) >= scans + 3:
-                break
 
 
 @contextlib.contextmanager
