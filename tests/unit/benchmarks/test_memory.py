@@ -148,11 +148,18 @@ def test_a_way_measured_again_takes_the_old_place() -> None:
 
 
 def test_targets_are_judged() -> None:
-    said = "\n".join(notes(Results(classes=[one("a", 2000), one("c", 1900), one("f", 200)])))
+    def told(ours: ClassResult, students: int) -> str:
+        ways = [one("a", 2000), one("c", 1900), ours]
+        found = Results(classes=[dataclasses.replace(way, students=students) for way in ways])
+        return "\n".join(notes(found))
+
+    said = told(one("f", 200), 16)
     assert "after imports: 10% of (a), with templates 12%" in said
     assert said.count(": met.") == 6
+    # What a class of two has in common is shared by two: the target is for sixteen.
+    assert told(one("f", 200), 2).count(": met.") == 4
     slow = dataclasses.replace(one("f", 900, ksmd=9.0, ninety=None), idle_share=0.02)
-    said = "\n".join(notes(Results(classes=[one("a", 2000), one("c", 1900), slow])))
+    said = told(slow, 16)
     assert said.count("**missed**") == 6
     assert "after > 60 s" in said
 
